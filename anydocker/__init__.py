@@ -1,0 +1,126 @@
+"""
+The Docker Engine client for structured concurrency: native on trio and asyncio.
+
+::
+
+    async with anydocker.connect() as d:
+        done = await d.containers.run("busybox", ["echo", "hello"])
+"""
+
+from anydocker._client import Docker as Docker
+from anydocker._client import Ping as Ping
+from anydocker._client import Response as Response
+from anydocker._client import connect as connect
+from anydocker._endpoint import Endpoint as Endpoint
+from anydocker._wire.container import Mount as Mount
+from anydocker.auth import Credentials as Credentials
+from anydocker.errors import APIError as APIError
+from anydocker.errors import AuthError as AuthError
+from anydocker.errors import BadRequest as BadRequest
+from anydocker.errors import BuildFailed as BuildFailed
+from anydocker.errors import Conflict as Conflict
+from anydocker.errors import ConnectError as ConnectError
+from anydocker.errors import ContainerFailed as ContainerFailed
+from anydocker.errors import ContextError as ContextError
+from anydocker.errors import DockerError as DockerError
+from anydocker.errors import EngineFault as EngineFault
+from anydocker.errors import ExecFailed as ExecFailed
+from anydocker.errors import ExitError as ExitError
+from anydocker.errors import Forbidden as Forbidden
+from anydocker.errors import InvalidReference as InvalidReference
+from anydocker.errors import LoadFailed as LoadFailed
+from anydocker.errors import NotFound as NotFound
+from anydocker.errors import ProtocolError as ProtocolError
+from anydocker.errors import PullFailed as PullFailed
+from anydocker.errors import PushFailed as PushFailed
+from anydocker.errors import StreamError as StreamError
+from anydocker.errors import TruncatedStream as TruncatedStream
+from anydocker.errors import Unauthorized as Unauthorized
+from anydocker.errors import Unavailable as Unavailable
+from anydocker.errors import UnsupportedByEngine as UnsupportedByEngine
+from anydocker.resources.container import Container as Container
+from anydocker.resources.containers import Containers as Containers
+from anydocker.resources.exec import ExecStream as ExecStream
+from anydocker.resources.images import Image as Image
+from anydocker.resources.images import Images as Images
+from anydocker.streams import AttachStream as AttachStream
+from anydocker.streams import BodyStream as BodyStream
+from anydocker.streams import BuildEvent as BuildEvent
+from anydocker.streams import BuildStream as BuildStream
+from anydocker.streams import Completed as Completed
+from anydocker.streams import Event as Event
+from anydocker.streams import EventStream as EventStream
+from anydocker.streams import Frame as Frame
+from anydocker.streams import Line as Line
+from anydocker.streams import LineStream as LineStream
+from anydocker.streams import Output as Output
+from anydocker.streams import OutputStream as OutputStream
+from anydocker.streams import PendingExit as PendingExit
+from anydocker.streams import Progress as Progress
+from anydocker.streams import ProgressStream as ProgressStream
+from anydocker.streams import Stats as Stats
+from anydocker.streams import StatsStream as StatsStream
+from anydocker.streams import Stream as Stream
+
+__all__ = (
+    "connect",
+    # the client and its namespaces
+    "Docker",
+    "Endpoint",
+    "Ping",
+    "Response",
+    "Containers",
+    "Images",
+    # handles
+    "Container",
+    "ExecStream",
+    "Image",
+    "PendingExit",
+    # arguments
+    "Credentials",
+    "Mount",
+    # values
+    "BuildEvent",
+    "Completed",
+    "Event",
+    "Frame",
+    "Line",
+    "Output",
+    "Progress",
+    "Stats",
+    # streams
+    "AttachStream",
+    "BodyStream",
+    "BuildStream",
+    "EventStream",
+    "LineStream",
+    "OutputStream",
+    "ProgressStream",
+    "StatsStream",
+    "Stream",
+    # errors
+    "APIError",
+    "AuthError",
+    "BadRequest",
+    "BuildFailed",
+    "Conflict",
+    "ConnectError",
+    "ContainerFailed",
+    "ContextError",
+    "DockerError",
+    "EngineFault",
+    "ExecFailed",
+    "ExitError",
+    "Forbidden",
+    "InvalidReference",
+    "LoadFailed",
+    "NotFound",
+    "ProtocolError",
+    "PullFailed",
+    "PushFailed",
+    "StreamError",
+    "TruncatedStream",
+    "Unauthorized",
+    "Unavailable",
+    "UnsupportedByEngine",
+)

@@ -1,0 +1,496 @@
+"""The client: which engine, which version, and raw access to every endpoint."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, cast, final
+
+import attrs
+from anyio import ClosedResourceError, get_cancelled_exc_class
+
+from anydocker._concurrency import CLEANUP_SECONDS, finish_within
+from anydocker._endpoint import Endpoint, resolve
+from anydocker._wire.jsonstream import dumps, loads
+from anydocker._wire.query import Filters, QueryValue, encode_filters, encode_query, encode_timestamp
+from anydocker._wire.status import api_error
+from anydocker._wire.versions import CEILING, FLOOR, ApiVersion, negotiate
+from anydocker.errors import APIError, ConnectError, ProtocolError, UnsupportedByEngine
+from anydocker.resources.containers import Containers
+from anydocker.resources.images import Images
+from anydocker.streams import BodyStream, EventStream
+
+if TYPE_CHECKING:
+    import httpcore
+
+    from anydocker._transport.exchange import Exchange, Request
+    from anydocker._transport.pool import Transport
+    from anydocker.types import SystemInfo, SystemVersion
+
+__all__ = ("Docker", "Ping", "Response", "connect")
+
+# Bytes of the body of a refusal.
+_MAX_REFUSAL: Final = 1024 * 1024
+_USER_AGENT: Final = "anydocker"
+
+
+@attrs.frozen
+class Response:
+    """
+    The answer to :meth:`Docker.request`.
+
+    Attributes:
+        status: The HTTP status, below 400.
+        headers: The fields, by their lower-case names.
+        body: The body, as it came.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
+
+    def json(self) -> Any:
+        """
+        The body as a JSON document.
+
+        Raises:
+            ProtocolError: It is none.
+        """
+        return loads(self.body)
+
+
+@attrs.frozen
+class Ping:
+    """
+    What an engine says of itself to whoever asks.
+
+    Attributes:
+        api_version: The newest API version it speaks.
+        os: The operating system of its containers: ``"linux"`` or ``"windows"``.
+        builder: The builder it suggests: ``"2"`` for BuildKit, ``"1"`` for the classic one, ``""`` if it does not say.
+        experimental: Whether experimental features are on.
+        swarm: Its state in a swarm, such as ``"inactive"`` or ``"active/manager"``; ``""`` if it does not say.
+        podman: Whether it is Podman.
+    """
+
+    api_version: str
+    os: str = "linux"
+    builder: str = ""
+    experimental: bool = False
+    swarm: str = ""
+    podman: bool = False
+
+
+def connect(
+    host: str | None = None,
+    *,
+    api_version: str | None = None,
+    network_backend: httpcore.AsyncNetworkBackend | None = None,
+) -> Docker:
+    """
+    Find an engine, and make a client of it: ``async with anydocker.connect() as d``.
+
+    Which engine it is, is decided here: ``host``, ``DOCKER_HOST``, the default socket, in this order. It is called
+    when the block is entered.
+
+    Args:
+        host: The address of the engine: ``unix:///path/to/docker.sock`` or ``tcp://HOST:PORT``.
+        api_version: The API version to speak, such as ``"1.45"``. Default: the newest that both sides know.
+        network_backend: Opens the connections instead of ours: any ``httpcore.AsyncNetworkBackend``.
+
+    Returns:
+        The client, to be entered once.
+
+    Raises:
+        ValueError: The address or the version is malformed, or the version is none that anydocker speaks.
+    """
+    pinned = None if api_version is None else ApiVersion.parse(api_version)
+    if pinned is not None and not FLOOR <= pinned <= CEILING:
+        msg = f"api_version={api_version!r}: anydocker speaks {FLOOR} to {CEILING}"
+        raise ValueError(msg)
+    return Docker(resolve(host, environ=os.environ), pinned, network_backend)
+
+
+@final
+class Docker:
+    """
+    A client of one engine, made by :func:`connect`.
+
+    It may be used by many tasks at a time. Calls share up to 32 connections that are kept alive; every stream has
+    a connection of its own, so streams never keep a call waiting. Nothing runs in the background.
+
+    Attributes:
+        endpoint: Where the engine listens, and where that choice came from.
+        containers: The containers.
+        images: The images.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pinned: ApiVersion | None = None,
+        network_backend: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        self.endpoint: Final = endpoint
+        self.containers: Final = Containers(self)
+        self.images: Final = Images(self)
+        self._pinned = pinned
+        self._network_backend = network_backend
+        self._transport: Transport | None = None
+        self._version: ApiVersion | None = None
+        self._podman = False
+        self._entered = False
+
+    async def __aenter__(self) -> Self:
+        """
+        Reach the engine and agree on a version.
+
+        Raises:
+            ConnectError: No engine answers there.
+            UnsupportedByEngine: There is no version that both sides speak.
+        """
+        from anydocker._transport.pool import Transport  # noqa: PLC0415 - the import costs more than a first call
+
+        if self._entered:
+            raise RuntimeError("a client can be entered once: call connect() again")
+        self._entered = True
+        self._transport = Transport(self.endpoint, self._network_backend)
+        try:
+            self._version = await self._negotiate()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if getattr(self, "_transport", None) is not None:
+            _warn(f"unclosed {self!r}: use it as `async with`", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        return f"<Docker {self.endpoint.url}>"
+
+    # -- version
+
+    @property
+    def api_version(self) -> str:
+        """The API version that is spoken, such as ``"1.45"``; known once the block is entered."""
+        return str(self._spoken)
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether the engine is Podman; known once the block is entered."""
+        return self._podman
+
+    @property
+    def _spoken(self) -> ApiVersion:
+        if self._version is None:
+            raise RuntimeError("the client has not been entered: use it as `async with`")
+        return self._version
+
+    def speaks(self, version: str) -> bool:
+        """Whether the version that is spoken is at least ``version``."""
+        return self._spoken >= ApiVersion.parse(version)
+
+    def require(self, version: str, what: str) -> None:
+        """
+        Insist on a version.
+
+        Raises:
+            UnsupportedByEngine: A lower one is spoken. Nothing was sent.
+        """
+        if not self.speaks(version):
+            msg = f"{what} needs API {version}, and {self.endpoint.url} is spoken to in {self._spoken}"
+            raise UnsupportedByEngine(msg)
+
+    async def _negotiate(self) -> ApiVersion:
+        try:
+            ping = await self.ping()
+        except ProtocolError as exc:
+            raise ConnectError(self.endpoint.failure(exc)) from exc
+        except APIError as exc:
+            raise ConnectError(self.endpoint.failure(f"what answers there is no engine: {exc}")) from exc
+        self._podman = ping.podman
+        engine = ApiVersion.parse(ping.api_version)
+        floor = None
+        if engine > CEILING or self._pinned is not None:
+            floor = await self._engine_floor()
+        if self._pinned is None:
+            return negotiate(engine, floor)
+        if self._pinned > engine or (floor is not None and self._pinned < floor):
+            oldest = f"{floor} to " if floor is not None else "at most "
+            msg = f"api_version={str(self._pinned)!r} was asked for; {self.endpoint.url} speaks {oldest}{engine}"
+            raise UnsupportedByEngine(msg)
+        return self._pinned
+
+    async def _engine_floor(self) -> ApiVersion | None:
+        answer = await self._exchange("GET", "/version")
+        floor = answer.json().get("MinAPIVersion")
+        return ApiVersion.parse(floor) if floor else None
+
+    # -- the engine
+
+    async def ping(self) -> Ping:
+        """
+        Ask the engine whether it is there.
+
+        ``HEAD /_ping`` (``SystemPingHead``), and ``GET`` for what does not know that.
+
+        Raises:
+            ConnectError: It is not.
+            ProtocolError: Something else is there.
+        """
+        try:
+            answer = await self._exchange("HEAD", "/_ping")
+        except APIError:
+            answer = await self._exchange("GET", "/_ping")
+        headers = answer.headers
+        version = headers.get("api-version", "")
+        try:
+            ApiVersion.parse(version)
+        except ValueError as exc:
+            raise ProtocolError("it answers in HTTP, but not as an engine does: no Api-Version") from exc
+        return Ping(
+            api_version=version,
+            os=headers.get("ostype", "linux"),
+            builder=headers.get("builder-version", ""),
+            experimental=headers.get("docker-experimental", "").lower() == "true",
+            swarm=headers.get("swarm", ""),
+            podman="libpod-api-version" in headers,
+        )
+
+    async def version(self) -> SystemVersion:
+        """The versions of the engine and its parts: ``GET /version`` (``SystemVersion``)."""
+        return cast("SystemVersion", (await self.request("GET", "/version")).json())
+
+    async def info(self) -> SystemInfo:
+        """The state of the engine as a whole: ``GET /info`` (``SystemInfo``)."""
+        return cast("SystemInfo", (await self.request("GET", "/info")).json())
+
+    @asynccontextmanager
+    async def open_events(
+        self,
+        *,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        filters: Filters | None = None,
+    ) -> AsyncGenerator[EventStream, None]:
+        """
+        Follow what happens in the engine.
+
+        ``GET /events`` (``SystemEvents``). Events are sent from the moment the block is entered.
+
+        Args:
+            since: Begin with events of the past: Unix seconds, or a datetime with a time zone.
+            until: End at that time, instead of never.
+            filters: Which events, such as ``{"type": "container", "event": ["start", "die"]}``.
+
+        Yields:
+            Events, as :class:`~anydocker.Event` values.
+
+        Raises:
+            TypeError: A filter or a time is of the wrong type.
+            ValueError: A datetime has no time zone.
+            BadRequest: The engine does not know a filter.
+        """
+        query = {
+            "since": None if since is None else encode_timestamp(since, "since"),
+            "until": None if until is None else encode_timestamp(until, "until"),
+            "filters": encode_filters(filters),
+        }
+        async with (
+            self.open_request("GET", "/events", query=query) as body,
+            aclosing(EventStream(body)) as events,
+        ):
+            yield events
+
+    # -- raw access
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        body: bytes | AsyncIterable[bytes] | None = None,
+        own_connection: bool = False,
+        undo: Callable[[Response], Awaitable[object]] | None = None,
+    ) -> Response:
+        """
+        Make any call and take the whole answer.
+
+        Args:
+            method: The HTTP method.
+            path: The path without the version, such as ``/containers/json``, percent-encoded where needed.
+            query: The parameters: None is left out, bools are ``1`` and ``0``, a sequence repeats its key.
+            headers: Further fields.
+            json: A document to send.
+            body: Bytes to send, or a stream of them, instead of ``json``.
+            own_connection: Do not take one of the connections that calls share: for calls that take long.
+            undo: For a call that creates something. If the call is cancelled when the engine may already have
+                acted, the answer is waited for, ten seconds at the most, and given to this before the
+                cancellation goes on.
+
+        Returns:
+            The answer; its status is below 400.
+
+        Raises:
+            APIError: The status is 400 or above; a subclass for the common ones.
+            ConnectError: The engine could not be reached.
+            TruncatedStream: The connection ended before the answer did.
+            ValueError: The path is malformed.
+
+        If cancelled: the engine may have acted or not. The connection is closed.
+        """
+        path = f"/v{self._spoken}{_checked_path(path)}"
+        return await self._exchange(method, path, query, headers, json, body, own_connection=own_connection, undo=undo)
+
+    @asynccontextmanager
+    async def open_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        body: bytes | AsyncIterable[bytes] | None = None,
+        upgrade: str | None = None,
+    ) -> AsyncGenerator[BodyStream, None]:
+        """
+        Make any call and receive the answer as it comes, on a connection of its own.
+
+        Args:
+            method: The HTTP method.
+            path: The path without the version.
+            query: The parameters, as for :meth:`request`.
+            headers: Further fields.
+            json: A document to send.
+            body: Bytes to send, or a stream of them, instead of ``json``. They are sent before the block begins.
+            upgrade: Ask for another protocol, such as ``"tcp"``, and have both directions to yourself then.
+
+        Yields:
+            The body. Leaving the block closes the connection at once, wherever the body is.
+
+        Raises:
+            APIError: The status is 400 or above.
+            ConnectError: The engine could not be reached.
+            TruncatedStream: The connection ended before the head of the answer did.
+            ValueError: The path is malformed.
+        """
+        fields = dict(headers or {})
+        if upgrade is not None:
+            fields |= {"Connection": "Upgrade", "Upgrade": upgrade}
+        request = _make_request(method, f"/v{self._spoken}{_checked_path(path)}", query, fields, json, body)
+        async with self._open_transport.open(request) as exchange:
+            await exchange.receive_head()
+            if exchange.status >= 400:
+                raise _refusal(exchange.status, await exchange.read(_MAX_REFUSAL), request)
+            async with aclosing(BodyStream(exchange)) as stream:
+                yield stream
+
+    @property
+    def _open_transport(self) -> Transport:
+        if self._transport is None:
+            if self._entered:
+                raise ClosedResourceError
+            raise RuntimeError("the client has not been entered: use it as `async with`")
+        return self._transport
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, QueryValue] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        body: bytes | AsyncIterable[bytes] | None = None,
+        *,
+        own_connection: bool = False,
+        undo: Callable[[Response], Awaitable[object]] | None = None,
+    ) -> Response:
+        request = _make_request(method, path, query, headers, json, body)
+        if undo is not None:
+            response = await self._exchange_or_undo(request, undo)
+        elif own_connection:
+            async with self._open_transport.open(request) as exchange:
+                response = await _receive_response(exchange)
+        else:
+            answer = await self._open_transport.call(request)
+            response = Response(answer.status, answer.headers, answer.body)
+        if response.status >= 400:
+            raise _refusal(response.status, response.body, request)
+        return response
+
+    async def _exchange_or_undo(self, request: Request, undo: Callable[[Response], Awaitable[object]]) -> Response:
+        async with self._open_transport.open(request) as exchange:
+            try:
+                return await _receive_response(exchange)
+            except get_cancelled_exc_class():
+
+                async def clean_up() -> None:
+                    response = await _receive_response(exchange)
+                    if response.status < 400:
+                        await undo(response)
+
+                await finish_within(CLEANUP_SECONDS, clean_up)
+                raise
+
+
+def _make_request(
+    method: str,
+    path: str,
+    query: Mapping[str, QueryValue] | None,
+    headers: Mapping[str, str] | None,
+    json: object,
+    body: bytes | AsyncIterable[bytes] | None,
+) -> Request:
+    from anydocker._transport.exchange import Request  # noqa: PLC0415 - see __aenter__
+
+    fields = {"User-Agent": _USER_AGENT, **(headers or {})}
+    if json is not None:
+        if body is not None:
+            raise ValueError("json= and body= are two ways to say what is sent: give one of them")
+        body = dumps(json)
+        fields["Content-Type"] = "application/json"
+    encoded = encode_query(query) if query else ""
+    return Request(method, f"{path}?{encoded}" if encoded else path, tuple(fields.items()), body)
+
+
+def _checked_path(path: str) -> str:
+    if not path.startswith("/") or not path.isascii() or not path.isprintable() or not _PLAIN.isdisjoint(path):
+        msg = f"path={path!r}: a path begins with a slash, is percent-encoded, and leaves the query to query="
+        raise ValueError(msg)
+    return path
+
+
+_PLAIN: Final = frozenset(" ?#")
+
+
+def _refusal(status: int, body: bytes, request: Request) -> APIError:
+    return api_error(status, body, request.method, request.target.partition("?")[0])
+
+
+async def _receive_response(exchange: Exchange) -> Response:
+    from anydocker._transport.pool import MAX_ANSWER  # noqa: PLC0415 - see __aenter__
+
+    await exchange.receive_head()
+    return Response(exchange.status, exchange.headers, await exchange.read(MAX_ANSWER))

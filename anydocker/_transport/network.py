@@ -1,0 +1,122 @@
+"""
+Raw connections, by httpcore's network interface.
+
+``httpcore.AsyncNetworkBackend`` is the seam: ours dials sockets over anyio streams, and any other backend, such as
+a test double or one for vsock, can take its place. What ours adds to a stream is ``send_eof``, without which stdin
+of a container cannot be ended while its output is still read.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+import httpcore
+from anyio import BrokenResourceError, CancelScope, EndOfStream
+from anyio.abc import ByteStream, SocketAttribute
+
+from anydocker._endpoint import Endpoint
+from anydocker._transport.sockets import connect_tcp, connect_unix
+from anydocker.errors import ConnectError
+
+__all__ = ("Backend", "RawStream", "close_now", "dial")
+
+
+class RawStream(httpcore.AsyncNetworkStream):
+    """A raw connection over an anyio byte stream."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Receive up to ``max_bytes``; ``b""`` is the end. ``timeout`` is ignored: the caller has a cancel scope."""
+        try:
+            return await self._stream.receive(max_bytes)
+        except EndOfStream:
+            return b""
+        except BrokenResourceError as exc:
+            raise httpcore.ReadError(str(exc)) from exc
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of ``buffer``. ``timeout`` is ignored: the caller has a cancel scope."""
+        try:
+            await self._stream.send(buffer)
+        except BrokenResourceError as exc:
+            raise httpcore.WriteError(str(exc)) from exc
+
+    async def send_eof(self) -> None:
+        """Close the sending half; reading goes on."""
+        try:
+            await self._stream.send_eof()
+        except BrokenResourceError as exc:
+            raise httpcore.WriteError(str(exc)) from exc
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        """``"socket"``, or ``"is_readable"``: whether there is something to read, be it the end."""
+        sock = self._stream.extra(SocketAttribute.raw_socket, None)
+        if info == "socket":
+            return sock
+        if info == "is_readable" and sock is not None:
+            if sock.fileno() < 0:
+                return True
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            return bool(poll.poll(0))
+        return None
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Dials Unix and TCP sockets over anyio streams, on trio and on asyncio."""
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> RawStream:
+        """Connect to a Unix socket; raises OSError."""
+        return RawStream(await connect_unix(path))
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> RawStream:
+        """Connect to a TCP port; raises OSError."""
+        return RawStream(await connect_tcp(host, port))
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep."""
+        await anyio.sleep(seconds)
+
+
+async def dial(endpoint: Endpoint, backend: httpcore.AsyncNetworkBackend) -> httpcore.AsyncNetworkStream:
+    """
+    Open a raw connection to an engine.
+
+    Raises:
+        ConnectError: Nobody answers there; the message says who was asked, on whose word, and what came of it.
+    """
+    try:
+        if endpoint.path is not None:
+            return await backend.connect_unix_socket(endpoint.path)
+        return await backend.connect_tcp(endpoint.host, endpoint.port)
+    except (OSError, httpcore.NetworkError, httpcore.TimeoutException, ssl.SSLError) as exc:
+        raise ConnectError(endpoint.failure(exc)) from exc
+
+
+async def close_now(stream: httpcore.AsyncNetworkStream) -> None:
+    """Close a connection without waiting for the other side. Works in a cancelled task too."""
+    with CancelScope() as scope:
+        scope.cancel()
+        await stream.aclose()

@@ -1,0 +1,184 @@
+"""
+From the options of ``create`` and ``run`` to the document the engine wants (``ContainerCreate``).
+
+Every option is checked here, before anything is sent, and the message of an error names the argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+import attrs
+
+__all__ = ("HostPort", "Mount", "PortKey", "container_document", "environment", "exec_command", "merge")
+
+PortKey: TypeAlias = int | str
+"""A port of the container: ``80``, ``"80"``, ``"53/udp"``."""
+HostPort: TypeAlias = int | tuple[str, int | None] | None
+"""A port of the host: a number, an address with a number, or None for a free one."""
+
+_PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
+
+
+@attrs.frozen
+class Mount:
+    """
+    Something mounted into a container.
+
+    Attributes:
+        target: Where in the container: an absolute path.
+        source: A directory or file of the host (``bind``), or the name of a volume (``volume``; None: a new one).
+        type: The kind of mount.
+        read_only: Whether the container may not write to it.
+    """
+
+    target: str
+    source: str | None = None
+    type: Literal["bind", "volume", "tmpfs"] = attrs.field(default="volume", kw_only=True)
+    read_only: bool = attrs.field(default=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.target.startswith("/"):
+            msg = f"Mount target={self.target!r}: a path in a container begins with a slash"
+            raise ValueError(msg)
+        if self.type == "bind" and not self.source:
+            raise ValueError("Mount type='bind' needs a source: a directory or file of the engine's host")
+        if self.type == "tmpfs" and self.source:
+            raise ValueError("Mount type='tmpfs' has no source")
+
+    def document(self) -> dict[str, Any]:
+        """The engine's document."""
+        document: dict[str, Any] = {"Type": self.type, "Target": self.target, "ReadOnly": self.read_only}
+        if self.source:
+            document["Source"] = self.source
+        return document
+
+
+def container_document(
+    image: str,
+    command: Sequence[str] | None = None,
+    *,
+    entrypoint: Sequence[str] | None = None,
+    env: Mapping[str, str | None] | None = None,
+    labels: Mapping[str, str] | None = None,
+    user: str | None = None,
+    workdir: str | None = None,
+    tty: bool = False,
+    stdin: bool = False,
+    ports: Mapping[PortKey, HostPort | Sequence[HostPort]] | None = None,
+    mounts: Sequence[Mount] = (),
+    network: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The document for a container; ``config`` is merged into it and wins."""
+    if not image:
+        raise ValueError("image is empty: expected the name or id of an image")
+    document: dict[str, Any] = {"Image": image}
+    host: dict[str, Any] = {}
+    if command is not None:
+        document["Cmd"] = exec_command(command, "command")
+    if entrypoint is not None:
+        document["Entrypoint"] = exec_command(entrypoint, "entrypoint", empty=True)
+    if env:
+        document["Env"] = environment(env)
+    if labels:
+        document["Labels"] = dict(labels)
+    if user is not None:
+        document["User"] = user
+    if workdir is not None:
+        document["WorkingDir"] = workdir
+    if tty:
+        document["Tty"] = True
+    if stdin:
+        # StdinOnce: the process sees the end of its input when the one who is attached has sent it.
+        document |= {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True}
+    if ports:
+        document["ExposedPorts"], host["PortBindings"] = _ports(ports)
+    if mounts:
+        host["Mounts"] = [mount.document() for mount in mounts]
+    if network is not None:
+        host["NetworkMode"] = network
+    if host:
+        document["HostConfig"] = host
+    return merge(document, config) if config else document
+
+
+def exec_command(command: Sequence[str], what: str, *, empty: bool = False) -> list[str]:
+    """A command as a list of words; refuses one string, which would have to be split by rules nobody asked for."""
+    if isinstance(command, str):
+        msg = f"{what}={command!r}: expected a sequence of words; shlex.split() makes one of a str"
+        raise TypeError(msg)
+    words = list(command)
+    if not words and not empty:
+        msg = f"{what} is empty"
+        raise ValueError(msg)
+    for word in words:
+        if not isinstance(word, str):
+            msg = f"{what}: expected words of type str, not {word!r}"  # type: ignore[unreachable]  # a caller without types
+            raise TypeError(msg)
+    return words
+
+
+def environment(env: Mapping[str, str | None]) -> list[str]:
+    """Variables as ``NAME=value``; None takes one away that the image sets."""
+    for name in env:
+        if not name or "=" in name or "\0" in name:
+            msg = f"env: {name!r} cannot be the name of a variable"
+            raise ValueError(msg)
+    return [name if value is None else f"{name}={value}" for name, value in env.items()]
+
+
+def merge(document: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge ``config`` into ``document``: mappings key by key, anything else replaced."""
+    merged = dict(document)
+    for key, value in config.items():
+        mine = merged.get(key)
+        merged[key] = merge(mine, value) if isinstance(mine, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _ports(
+    ports: Mapping[PortKey, HostPort | Sequence[HostPort]],
+) -> tuple[dict[str, Any], dict[str, list[dict[str, str]]]]:
+    bindings = {}
+    for port, host in ports.items():
+        hosts = host if isinstance(host, list) else [host]
+        bindings[port_key(port)] = [_binding(one, port) for one in hosts]
+    return {port: {} for port in bindings}, bindings
+
+
+def port_key(port: PortKey) -> str:
+    """A port of the container as the engine writes it: ``80/tcp``."""
+    number, _, protocol = str(port).partition("/")
+    _check_port(number, f"ports: {port!r}")
+    if (protocol or "tcp") not in _PROTOCOLS:
+        msg = f"ports: {port!r}: the protocol is tcp, udp or sctp"
+        raise ValueError(msg)
+    return f"{number}/{protocol or 'tcp'}"
+
+
+def _binding(host: object, port: PortKey) -> dict[str, str]:
+    match host:
+        case None:
+            return {"HostIp": "", "HostPort": ""}
+        case bool():
+            pass
+        case int():
+            return {"HostIp": "", "HostPort": _check_port(host, f"ports[{port!r}]")}
+        case (str() as address, None):
+            return {"HostIp": address, "HostPort": ""}
+        case (str() as address, int() as number):
+            return {"HostIp": address, "HostPort": _check_port(number, f"ports[{port!r}]")}
+        case _:
+            pass
+    msg = f"ports[{port!r}]: expected a port, an (address, port) tuple, a list of these or None, not {host!r}"
+    raise TypeError(msg)
+
+
+def _check_port(number: int | str, what: str) -> str:
+    text = str(number)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        msg = f"{what}: a port is a number from 1 to 65535"
+        raise ValueError(msg)
+    return text

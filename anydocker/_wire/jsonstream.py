@@ -1,0 +1,223 @@
+"""
+A stream of JSON documents, whatever lies between them.
+
+Theory of operation. Engines end a document with CR LF (progress), with LF (events, statistics; Podman always), or
+begin it with RS (``application/json-seq``, RFC 7464); some clients of the same wire have met none of these. A
+document may be split anywhere between two reads, inside a UTF-8 character too, and several may come in one.
+
+Up to the last line feed the bytes are whole characters, so that part is decoded at once and the standard
+library's scanner takes document after document out of the text, with no line split and none copied. What follows
+the last line feed is watched by a small scanner of our own that knows strings, braces and brackets, no more: it
+finds the end of a document that no line feed follows, and tells a document that is not complete from one that is
+malformed. It remembers how far it came, so a document in a thousand parts is still read once.
+
+Only objects and arrays can be told complete without a delimiter; other values need white space behind them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from anydocker.errors import ProtocolError, TruncatedStream
+
+__all__ = ("MAX_DOCUMENT", "JSONDecoder", "dumps", "loads")
+
+# Bytes of one document. 16 MiB: the largest that engines stream, a build trace with its logs, stays below 1 MiB.
+MAX_DOCUMENT: Final = 16 * 1024 * 1024
+
+_SPACE: Final = re.compile(r"[ \t\r\n\x1e]*")
+_SPACE_BYTES: Final = b" \t\r\n\x1e"
+# What changes the depth or opens a string, outside a string; what ends one, inside.
+_OUTSIDE: Final = re.compile(rb'["{}\[\]]')
+_INSIDE: Final = re.compile(rb'["\\]')
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+# What JSONDecoder.raw_decode calls; it has no underscore, but the type stubs leave it out.
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def loads(data: bytes) -> Any:
+    """
+    Decode one document.
+
+    Raises:
+        ProtocolError: It is not JSON in UTF-8.
+    """
+    documents: list[Any] = []
+    try:
+        text = data.decode()
+        _scan_documents(text, documents)
+    except (ValueError, RecursionError) as exc:
+        raise _malformed(data, exc) from exc
+    if len(documents) != 1:
+        raise _malformed(data, ValueError(f"{len(documents)} documents where one was expected"))
+    return documents[0]
+
+
+def dumps(document: object) -> bytes:
+    """
+    Encode one document.
+
+    Raises:
+        TypeError: It holds something JSON has no form for.
+        ValueError: It holds an infinite number or NaN.
+    """
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+class JSONDecoder:
+    """
+    Takes documents out of a stream.
+
+    Attributes:
+        error: What is wrong with the bytes behind those already decoded, if anything.
+    """
+
+    def __init__(self) -> None:
+        self.error: ProtocolError | None = None
+        self._kept: list[bytes] = []
+        self._kept_size = 0
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False
+
+    def receive_data(self, data: bytes) -> list[Any]:
+        """Decode a piece of the body into the documents it completes. An error behind a good one waits in ``error``."""
+        if self.error is not None:
+            raise self.error
+        out: list[Any] = []
+        try:
+            self._decode(data, out)
+        except ProtocolError as exc:
+            self.error = exc
+            if not out:
+                raise
+        return out
+
+    def receive_eof(self) -> list[Any]:
+        """
+        Learn that the body has ended; what only its end completes, such as a bare number, is returned.
+
+        Raises:
+            TruncatedStream: It ended inside a document.
+        """
+        rest = b"".join(self._kept)
+        self._kept.clear()
+        if not rest.strip(_SPACE_BYTES):
+            return []
+        if self._depth or self._in_string:
+            raise TruncatedStream(f"the response ended inside a JSON document, after {rest[-40:]!r}")
+        return [loads(rest.replace(b"\x1e", b" "))]
+
+    def _decode(self, data: bytes, out: list[Any]) -> None:
+        if self._kept:
+            self._decode_general(data, out)
+            return
+        end = data.rfind(b"\n") + 1
+        if end:
+            try:
+                _scan_documents(data[:end].decode(), out)
+            except (ValueError, RecursionError):
+                # Malformed, or a document that goes on behind the line feed: the scanner of brackets can tell.
+                out.clear()
+                end = 0
+        if end < len(data):
+            self._decode_general(data[end:] if end else data, out)
+
+    def _decode_general(self, data: bytes, out: list[Any]) -> None:
+        """Find the borders of documents by their brackets, and go on where the last piece ended."""
+        start = pos = 0
+        while (end := self._find_end(data, pos)) is not None:
+            if self._kept:
+                self._kept.append(data[start:end])
+                document = b"".join(self._kept)
+                self._kept.clear()
+                self._kept_size = 0
+            else:
+                document = data[start:end]
+            if document.strip(_SPACE_BYTES):
+                self._scan_part(document, out)
+            start = pos = end
+        if start < len(data):
+            self._keep(data[start:] if start else data)
+
+    def _keep(self, data: bytes) -> None:
+        if not self._kept and not data.strip(_SPACE_BYTES):
+            return
+        self._kept.append(data)
+        self._kept_size += len(data)
+        if self._kept_size > MAX_DOCUMENT:
+            raise ProtocolError(f"a JSON document of the response is longer than {MAX_DOCUMENT} bytes")
+
+    def _scan_part(self, document: bytes, out: list[Any]) -> None:
+        try:
+            _scan_documents(document.decode(), out)
+        except (ValueError, RecursionError) as exc:
+            raise _malformed(document, exc) from exc
+
+    def _find_end(self, data: bytes, pos: int) -> int | None:
+        """Where the first document that ends in ``data[pos:]`` does, or a line feed at depth 0; None: in neither."""
+        while True:
+            if self._in_string:
+                if self._escaped and pos < len(data):
+                    pos += 1
+                    self._escaped = False
+                match = _INSIDE.search(data, pos)
+                if match is None:
+                    return None
+                pos = match.end()
+                if match[0] == b'"':
+                    self._in_string = False
+                else:
+                    self._escaped = True
+                continue
+            match = _OUTSIDE.search(data, pos)
+            if not self._depth:
+                # A value that is no object or array ends with its line.
+                feed = data.find(b"\n", pos, match.start() if match else len(data))
+                if feed >= 0:
+                    return feed + 1
+            if match is None:
+                return None
+            pos = match.end()
+            token = match[0]
+            if token == b'"':
+                self._in_string = True
+            elif token in b"{[":
+                self._depth += 1
+            else:
+                self._depth -= 1
+                if self._depth <= 0:
+                    self._depth = 0
+                    return pos
+
+
+def _scan_documents(text: str, out: list[Any]) -> None:
+    skip = _SPACE.match
+    append = out.append
+    pos = 0
+    total = len(text)
+    while True:
+        space = skip(text, pos)
+        pos = space.end() if space else pos
+        if pos == total:
+            return
+        try:
+            document, pos = _scan(text, pos)
+        except StopIteration:
+            msg = f"no JSON value at {text[pos : pos + 40]!r}"
+            raise ValueError(msg) from None
+        append(document)
+
+
+def _malformed(data: bytes, exc: Exception) -> ProtocolError:
+    reason = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+    return ProtocolError(f"the response holds something that is not JSON: {data[:80]!r} ({reason})")

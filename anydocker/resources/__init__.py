@@ -1,0 +1,1 @@
+"""One file for each kind of object: its namespace, its handle. No bytes are parsed here."""

@@ -1,0 +1,37 @@
+"""Feeding a process and reading what it says, at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import TypeAlias
+
+from anydocker._concurrency import hidden_task_group
+from anydocker.errors import TruncatedStream
+from anydocker.streams import AttachStream, Output
+
+__all__ = ("Input", "converse")
+
+Input: TypeAlias = bytes | AsyncIterable[bytes] | None
+"""What a process is given to read: bytes, a stream of them, or None for no input at all."""
+
+
+async def converse(stream: AttachStream, input: Input) -> Output:
+    """Send the input and its end while the output is read up to its end."""
+    if input is None:
+        return await stream.read()
+    async with hidden_task_group() as group:
+        group.start_soon(_feed, stream, input)
+        return await stream.read()
+
+
+async def _feed(stream: AttachStream, input: bytes | AsyncIterable[bytes]) -> None:
+    try:
+        if isinstance(input, bytes):
+            await stream.send(input)
+        else:
+            async for piece in input:
+                await stream.send(piece)
+        await stream.send_eof()
+    except TruncatedStream:
+        # The process has ended without reading it all, as it may. If it was the connection, reading finds out.
+        return

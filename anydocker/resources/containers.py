@@ -1,0 +1,395 @@
+"""Containers: ``d.containers``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final
+
+import anyio
+
+from anydocker._concurrency import CLEANUP_SECONDS, finish_within
+from anydocker._wire.container import HostPort, Mount, PortKey, container_document
+from anydocker._wire.query import Filters, encode_filters, path_segment
+from anydocker.errors import Conflict, ContainerFailed, DockerError, NotFound
+from anydocker.resources._conversation import Input, converse
+from anydocker.resources.container import Container, exit_code_after_output
+from anydocker.streams import Completed
+
+if TYPE_CHECKING:
+    from anydocker._client import Docker, Response
+    from anydocker.auth import Credentials
+    from anydocker.types import ContainerPruneResponse, ContainerSummary
+
+__all__ = ("Containers", "Ports", "PullPolicy")
+
+Ports: TypeAlias = Mapping[PortKey, HostPort | Sequence[HostPort]]
+"""Ports of the container, and where each is published: ``{80: None, "53/udp": 5353, 443: ("127.0.0.1", 8443)}``."""
+PullPolicy: TypeAlias = Literal["missing", "always", "never"]
+"""When to pull the image: if the engine does not have it, in any case, never."""
+
+# Seconds between two looks at a container that somebody else is removing.
+_REMOVAL_PAUSE = 0.05
+
+
+@final
+class Containers:
+    """The containers of an engine: ``d.containers``."""
+
+    def __init__(self, docker: Docker) -> None:
+        self._docker = docker
+
+    def container(self, id: str) -> Container:
+        """
+        A handle on a container by its id or name. Nothing is sent; whether there is one shows when it is used.
+
+        Raises:
+            ValueError: It is empty, or could not stand in a path.
+        """
+        path_segment(id.removeprefix("/"), "container")
+        return Container(id, docker=self._docker)
+
+    async def get(self, id: str) -> Container:
+        """
+        Look up a container by its id or name: ``GET /containers/{id}/json`` (``ContainerInspect``).
+
+        Raises:
+            NotFound: There is no such container.
+            ValueError: The id is empty, or could not stand in a path.
+        """
+        document = await self.container(id).inspect()
+        return Container(document["Id"], document["Name"].removeprefix("/"), docker=self._docker)
+
+    async def list(
+        self,
+        *,
+        all: bool = False,
+        filters: Filters | None = None,
+        limit: int | None = None,
+        size: bool = False,
+    ) -> list[Container]:
+        """
+        The containers, in one request: ``GET /containers/json`` (``ContainerList``).
+
+        Args:
+            all: Those that are not running, too.
+            filters: Which ones, such as ``{"label": {"role": "db"}, "status": ["running", "paused"]}``.
+            limit: Only the newest so many, running or not.
+            size: Have ``SizeRw`` and ``SizeRootFs`` reckoned, which takes a while.
+
+        Returns:
+            Handles with the document of the listing as their ``summary``.
+        """
+        query = {"all": all, "filters": encode_filters(filters), "limit": limit, "size": size or None}
+        documents = (await self._docker.request("GET", "/containers/json", query=query)).json()
+        return [self._from_summary(document) for document in documents]
+
+    def _from_summary(self, summary: ContainerSummary) -> Container:
+        # Links from other containers are names with a second slash.
+        names = [name[1:] for name in summary.get("Names") or () if name.count("/") == 1]
+        return Container(summary["Id"], names[0] if names else None, summary, docker=self._docker)
+
+    async def prune(self, *, filters: Filters | None = None) -> ContainerPruneResponse:
+        """
+        Remove every container that is not running: ``POST /containers/prune`` (``ContainerPrune``).
+
+        Args:
+            filters: Only those, such as ``{"until": "24h", "label": {"ci": None}}``.
+
+        Returns:
+            The ids, and the bytes reclaimed.
+
+        If cancelled: the engine may go on.
+        """
+        query = {"filters": encode_filters(filters)}
+        response = await self._docker.request("POST", "/containers/prune", query=query, own_connection=True)
+        return cast("ContainerPruneResponse", response.json())
+
+    # -- create
+
+    async def create(
+        self,
+        image: str,
+        command: Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+        entrypoint: Sequence[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        user: str | None = None,
+        workdir: str | None = None,
+        tty: bool = False,
+        stdin: bool = False,
+        ports: Ports | None = None,
+        mounts: Sequence[Mount] = (),
+        network: str | None = None,
+        platform: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Container:
+        """
+        Create a container.
+
+        ``POST /containers/create`` (``ContainerCreate``).
+
+        Args:
+            image: The image, by name or id. It is not pulled; ``run`` and ``open_run`` do that.
+            command: The words of the command. Default: the image's.
+            name: A name. Default: the engine makes one up.
+            entrypoint: The words before the command; empty for none. Default: the image's.
+            env: Environment variables; None takes one away that the image sets.
+            labels: Labels.
+            user: User, or ``user:group``, by name or number. Default: the image's.
+            workdir: The directory the command runs in. Default: the image's.
+            tty: Give it a terminal: then all output is stdout.
+            stdin: Keep standard input open for one ``open_attach(stdin=True)``.
+            ports: Ports to publish: ``{80: None}`` on a free port of the host, ``{"53/udp": 5353}`` on that one,
+                ``{443: ("127.0.0.1", 8443)}`` on that address; several of them in a list.
+            mounts: What to mount.
+            network: A network by name or id, ``"none"``, ``"host"`` or ``"container:<id>"``. Default: the bridge.
+            platform: Which variant of the image, such as ``linux/arm64``. API 1.41.
+            config: A raw document that is merged into the one made of the other arguments, and wins. It reaches
+                everything the engine knows, such as ``{"HostConfig": {"Memory": 64 << 20}}``.
+
+        Returns:
+            The container.
+
+        Raises:
+            NotFound: There is no such image.
+            Conflict: The name is taken.
+            BadRequest: The engine did not accept the configuration.
+            ValueError: An argument is out of range; the message names it.
+            TypeError: An argument is of the wrong type; the message names it.
+
+        If cancelled: there is no container. Should the engine not answer for ten seconds, it may create one later.
+        """
+        document = container_document(
+            image,
+            command,
+            entrypoint=entrypoint,
+            env=env,
+            labels=labels,
+            user=user,
+            workdir=workdir,
+            tty=tty,
+            stdin=stdin,
+            ports=ports,
+            mounts=mounts,
+            network=network,
+            config=config,
+        )
+        return await self._create(document, name, platform)
+
+    async def _create(self, document: Mapping[str, Any], name: str | None, platform: str | None) -> Container:
+        if name is not None:
+            path_segment(name, "name")
+        if platform is not None:
+            self._docker.require("1.41", "create(platform=...)")
+
+        async def undo(response: Response) -> None:
+            await self._remove_for_good(self.container(response.json()["Id"]))
+
+        response = await self._docker.request(
+            "POST",
+            "/containers/create",
+            query={"name": name, "platform": platform},
+            json=document,
+            undo=undo,
+        )
+        return Container(response.json()["Id"], name, docker=self._docker)
+
+    async def _remove_for_good(self, container: Container) -> None:
+        """Remove a container in whatever state it is, also when somebody else is at it."""
+        while True:
+            try:
+                await container.remove(force=True, volumes=True)
+            except NotFound:
+                return
+            except Conflict:
+                await anyio.sleep(_REMOVAL_PAUSE)
+            else:
+                return
+
+    # -- run
+
+    async def run(
+        self,
+        image: str,
+        command: Sequence[str] | None = None,
+        *,
+        input: Input = None,
+        check: bool = True,
+        pull: PullPolicy = "missing",
+        auth: Credentials | None = None,
+        name: str | None = None,
+        entrypoint: Sequence[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        user: str | None = None,
+        workdir: str | None = None,
+        tty: bool = False,
+        ports: Ports | None = None,
+        mounts: Sequence[Mount] = (),
+        network: str | None = None,
+        platform: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Completed:
+        """
+        Run a command in a new container to its end, and remove the container.
+
+        Pulls the image if the engine does not have it, creates the container, attaches to it, starts it, feeds it
+        and collects its output, waits for its exit, and removes it with its unnamed volumes.
+
+        Args:
+            image: The image, by name or id.
+            command: The words of the command. Default: the image's.
+            input: What to send to its standard input, which is closed then: bytes, or a stream of them.
+            check: Raise if the exit code is not 0.
+            pull: When to pull the image.
+            auth: Credentials for the registry it is pulled from.
+            name: A name. Default: the engine makes one up.
+            entrypoint: As for :meth:`create`, and so are the arguments that follow.
+            env: Environment variables.
+            labels: Labels.
+            user: User, or ``user:group``.
+            workdir: The directory the command runs in.
+            tty: Give it a terminal: then all output is stdout.
+            ports: Ports to publish.
+            mounts: What to mount.
+            network: A network.
+            platform: Which variant of the image.
+            config: A raw document that is merged into the one made of the other arguments, and wins.
+
+        Returns:
+            Its exit code and output.
+
+        Raises:
+            ContainerFailed: Its exit code is not 0; the error has its output.
+            NotFound: There is no such image, nor could it be pulled; the message says both.
+            BadRequest: The command cannot be started.
+            TruncatedStream: The output has ended, but the container runs on: the connection was cut, or the process
+                has closed both stdout and stderr.
+
+        If cancelled: the container is removed first, for which the engine has ten seconds.
+        """
+        async with (
+            self._open_created(
+                container_document(
+                    image,
+                    command,
+                    entrypoint=entrypoint,
+                    env=env,
+                    labels=labels,
+                    user=user,
+                    workdir=workdir,
+                    tty=tty,
+                    stdin=input is not None,
+                    ports=ports,
+                    mounts=mounts,
+                    network=network,
+                    config=config,
+                ),
+                name,
+                platform,
+                pull,
+                auth,
+            ) as container,
+            container.open_attach(stdin=input is not None) as stream,
+            container.open_wait("next-exit") as pending,
+        ):
+            await container.start()
+            output = await converse(stream, input)
+            code = await exit_code_after_output(pending)
+        if check and code != 0:
+            words = " ".join(command or ())
+            raise ContainerFailed(f"{image} {words}".rstrip(), code, output.stdout, output.stderr)
+        return Completed(code, output.stdout, output.stderr)
+
+    @asynccontextmanager
+    async def open_run(
+        self,
+        image: str,
+        command: Sequence[str] | None = None,
+        *,
+        pull: PullPolicy = "missing",
+        auth: Credentials | None = None,
+        name: str | None = None,
+        entrypoint: Sequence[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        user: str | None = None,
+        workdir: str | None = None,
+        tty: bool = False,
+        stdin: bool = False,
+        ports: Ports | None = None,
+        mounts: Sequence[Mount] = (),
+        network: str | None = None,
+        platform: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> AsyncGenerator[Container, None]:
+        """
+        Run a container for as long as a block lasts.
+
+        The arguments and errors are those of :meth:`run` and :meth:`create`.
+
+        Yields:
+            The container, started. It is killed and removed with its unnamed volumes when the block ends, by any
+            road: the engine has ten seconds for that.
+        """
+        document = container_document(
+            image,
+            command,
+            entrypoint=entrypoint,
+            env=env,
+            labels=labels,
+            user=user,
+            workdir=workdir,
+            tty=tty,
+            stdin=stdin,
+            ports=ports,
+            mounts=mounts,
+            network=network,
+            config=config,
+        )
+        async with self._open_created(document, name, platform, pull, auth) as container:
+            await container.start()
+            yield container
+
+    @asynccontextmanager
+    async def _open_created(
+        self,
+        document: Mapping[str, Any],
+        name: str | None,
+        platform: str | None,
+        pull: PullPolicy,
+        auth: Credentials | None,
+    ) -> AsyncGenerator[Container, None]:
+        """Create a container, with its image, for as long as a block lasts."""
+        if pull == "always":
+            await self._docker.images.pull(document["Image"], platform=platform, auth=auth)
+        try:
+            container = await self._create(document, name, platform)
+        except NotFound as missing:
+            if pull != "missing" or not await self._is_missing(document["Image"]):
+                raise
+            await self._pull_missing(document["Image"], platform, auth, missing)
+            container = await self._create(document, name, platform)
+        try:
+            yield container
+        finally:
+            await finish_within(CLEANUP_SECONDS, lambda: self._remove_for_good(container))
+
+    async def _is_missing(self, image: str) -> bool:
+        try:
+            await self._docker.images.get(image)
+        except NotFound:
+            return True
+        return False
+
+    async def _pull_missing(
+        self, image: str, platform: str | None, auth: Credentials | None, missing: NotFound
+    ) -> None:
+        try:
+            await self._docker.images.pull(image, platform=platform, auth=auth)
+        except DockerError as exc:
+            message = f"{missing.message}; and it could not be pulled: {exc}"
+            raise NotFound(message, missing.status, missing.method, missing.path) from exc

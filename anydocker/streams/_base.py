@@ -1,0 +1,239 @@
+"""What every stream has in common: iteration, batches, the end, errors, closing."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+
+from anyio import ClosedResourceError, EndOfStream
+from anyio.lowlevel import checkpoint
+
+from anydocker._wire.jsonstream import JSONDecoder
+from anydocker.errors import DockerError, ProtocolError, StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anydocker._transport.exchange import Exchange
+
+__all__ = ("BodyStream", "DecodedStream", "Decoder", "DocumentDecoder", "Stream", "section")
+
+T = TypeVar("T")
+
+
+class Decoder(Protocol[T]):
+    """What turns pieces of a body into values: see the modules of ``_wire``."""
+
+    @property
+    def error(self) -> ProtocolError | StreamError | None:
+        """What is wrong behind the values already decoded."""
+        ...
+
+    def receive_data(self, data: bytes, /) -> list[T]:
+        """Decode a piece."""
+        ...
+
+    def receive_eof(self) -> list[T]:
+        """Learn that the body has ended; raise TruncatedStream where that is too early."""
+        ...
+
+
+class Stream(ABC, Generic[T]):
+    """
+    Values that the engine sends as they come about.
+
+    Iterate over it with ``async for``. It is pulled in the task that iterates: nothing runs in the background, and
+    an engine that is faster than its reader has to wait. There is a checkpoint for each read from the engine and
+    none for each value, so at most 64 KiB of values lie between two.
+
+    A ``receive`` or ``anext`` that is cancelled has lost nothing: the next one goes on where the last one stopped.
+    A stream belongs to the block that opened it; when that ends, so does its connection, at once.
+    """
+
+    def __init__(self) -> None:
+        self._ready: Iterator[T] = iter(())
+        self._failure: DockerError | None = None
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        for value in self._ready:
+            return value
+        batch = await self._pull()
+        if not batch:
+            raise StopAsyncIteration
+        self._ready = iter(batch)
+        return next(self._ready)
+
+    async def receive(self) -> T:
+        """
+        Receive the next value.
+
+        Raises:
+            EndOfStream: There are no more.
+            TruncatedStream: The connection ended before the stream did.
+            BusyResourceError: Another task is receiving from this stream.
+            ClosedResourceError: The block that opened the stream has ended.
+        """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            raise EndOfStream from None
+
+    async def receive_many(self) -> list[T]:
+        """
+        Receive all values that one read brought: at least one, or an empty list at the end of the stream.
+
+        The errors are those of :meth:`receive`.
+        """
+        batch = list(self._ready)
+        if batch:
+            await checkpoint()
+            return batch
+        return await self._pull()
+
+    async def _pull(self) -> list[T]:
+        """The next batch: never empty before the end. An error found behind good values waits until they are out."""
+        while True:
+            if self._failure is not None:
+                await checkpoint()
+                raise self._failure
+            if self._ended:
+                await checkpoint()
+                return []
+            try:
+                batch = await self._receive_batch()
+            except (ProtocolError, StreamError) as exc:
+                self._failure = exc
+                raise
+            if batch:
+                return batch
+
+    @abstractmethod
+    async def _receive_batch(self) -> list[T]:
+        """One read's worth of values, perhaps none; sets ``_ended`` at the end."""
+
+    async def aclose(self) -> None:
+        """Close the connection at once. The block that opened the stream does this."""
+        self._ready = iter(())
+        await self._close()
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Close what the stream reads from."""
+
+
+class BodyStream(Stream[bytes]):
+    """
+    The body of a response, piece by piece, and the connection it comes on.
+
+    Attributes:
+        status: The HTTP status; 101 where the connection was upgraded.
+        headers: The fields of the response, by their lower-case names.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._closed = False
+        self.status = exchange.status
+        self.headers: Mapping[str, str] = exchange.headers
+
+    async def _receive_batch(self) -> list[bytes]:
+        self._check_open()
+        pieces = await self._exchange.receive_many()
+        self._ended = not pieces
+        return pieces
+
+    async def send(self, data: bytes) -> None:
+        """
+        Send to the other side of an upgraded connection. A cancelled call may have sent a part of ``data``.
+
+        Raises:
+            TruncatedStream: The other side takes no more.
+            BusyResourceError: Another task is sending.
+            ClosedResourceError: The block that opened the stream has ended.
+        """
+        self._check_open()
+        await self._exchange.send_data(data)
+
+    async def send_eof(self) -> None:
+        """
+        End what is sent; what the other side sends still comes. A second call does nothing.
+
+        Raises:
+            DockerError: The connection is of a kind that cannot be closed in one direction.
+            ClosedResourceError: The block that opened the stream has ended.
+        """
+        self._check_open()
+        await self._exchange.send_eof()
+
+    async def _close(self) -> None:
+        self._closed = True
+        await self._exchange.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedResourceError
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if not self._closed:
+            _warn(f"unclosed {self!r}: leave the block that opened it", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._exchange.request.name} {self.status}>"
+
+
+class DecodedStream(Stream[T]):
+    """A stream of values that a decoder takes out of a body."""
+
+    def __init__(self, body: BodyStream, decoder: Decoder[T]) -> None:
+        super().__init__()
+        self._body = body
+        self._decoder = decoder
+
+    async def _receive_batch(self) -> list[T]:
+        if self._decoder.error is not None:
+            raise self._decoder.error
+        pieces = await self._body.receive_many()
+        if pieces:
+            return self._decoder.receive_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        self._ended = True
+        return self._decoder.receive_eof()
+
+    async def _close(self) -> None:
+        await self._body.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._body!r}>"
+
+
+class DocumentDecoder(Generic[T]):
+    """Turns JSON documents into values that wrap them."""
+
+    def __init__(self, make: Callable[[dict[str, Any]], T]) -> None:
+        self._make = make
+        self._decoder = JSONDecoder()
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """What is wrong behind the values already decoded."""
+        return self._decoder.error
+
+    def receive_data(self, data: bytes) -> list[T]:
+        """Decode a piece."""
+        return list(map(self._make, self._decoder.receive_data(data)))
+
+    def receive_eof(self) -> list[T]:
+        """Learn that the body has ended."""
+        return list(map(self._make, self._decoder.receive_eof()))
+
+
+def section(document: dict[str, Any], key: str) -> dict[str, Any]:
+    """A part of a document; empty where the engine left it out or sent null."""
+    part: dict[str, Any] | None = document.get(key)
+    return part or {}

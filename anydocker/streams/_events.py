@@ -1,0 +1,60 @@
+"""What happens in an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from anydocker.streams._base import BodyStream, DecodedStream, DocumentDecoder, section
+
+__all__ = ("Event", "EventStream")
+
+
+@attrs.define
+class Event:
+    """Something that happened in the engine."""
+
+    raw: dict[str, Any] = attrs.field(repr=False)
+    """The document as the engine sent it."""
+
+    @property
+    def type(self) -> str:
+        """The kind of object, such as ``"container"`` or ``"image"``."""
+        return str(self.raw.get("Type", ""))
+
+    @property
+    def action(self) -> str:
+        """What happened to it, such as ``"start"``, ``"die"`` or ``"health_status: healthy"``."""
+        return str(self.raw.get("Action", ""))
+
+    @property
+    def id(self) -> str:
+        """The id of the object; for an image, its reference."""
+        return str(section(self.raw, "Actor").get("ID", ""))
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Labels of the object and details of the action, such as ``exitCode``."""
+        attributes: dict[str, str] = section(self.raw, "Actor").get("Attributes") or {}
+        return attributes
+
+    @property
+    def time(self) -> float:
+        """When it happened, in seconds since 1970; ``time_ns`` has it exactly."""
+        return self.time_ns / 1e9
+
+    @property
+    def time_ns(self) -> int:
+        """When it happened, in nanoseconds since 1970."""
+        return int(self.raw.get("timeNano") or self.raw.get("time", 0) * 1_000_000_000)
+
+    def __repr__(self) -> str:
+        return f"<Event {self.type} {self.action} {self.id[:12]}>"
+
+
+class EventStream(DecodedStream[Event]):
+    """Events as :class:`Event` values, until the block ends or the time given as ``until`` is reached."""
+
+    def __init__(self, body: BodyStream) -> None:
+        super().__init__(body, DocumentDecoder(Event))

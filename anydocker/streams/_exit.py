@@ -1,0 +1,48 @@
+"""The exit of a container that is waited for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anydocker._wire.jsonstream import JSONDecoder
+from anydocker.errors import ProtocolError, StreamError, TruncatedStream
+from anydocker.streams._base import BodyStream, DecodedStream, section
+
+__all__ = ("PendingExit",)
+
+
+class PendingExit:
+    """An exit to come: the engine is waiting for it."""
+
+    def __init__(self, body: BodyStream) -> None:
+        self._stream: DecodedStream[Any] = DecodedStream(body, JSONDecoder())
+        self._code: int | None = None
+
+    async def exit_code(self) -> int:
+        """
+        Wait for the exit. Can be called again, after a cancellation and after the exit.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            StreamError: The engine could not wait; it says why.
+            TruncatedStream: The connection ended first.
+        """
+        while self._code is None:
+            batch = await self._stream.receive_many()
+            if not batch:
+                raise TruncatedStream("the connection ended before the container did")
+            self._code = _exit_code(batch[0])
+        return self._code
+
+
+def _exit_code(document: dict[str, Any]) -> int:
+    try:
+        code = int(document["StatusCode"])
+        message = section(document, "Error").get("Message")
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise ProtocolError(f"not the exit of a container: {str(document)[:80]}") from exc
+    if message:
+        raise StreamError(message, code)
+    return code

@@ -1,0 +1,173 @@
+"""A real engine of one's own, for as long as a block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final, final
+
+import attrs
+from anyio import BrokenResourceError, EndOfStream, connect_unix, move_on_after, sleep
+from anyio.abc import ByteReceiveStream
+from anyio.to_thread import run_sync
+
+from anydocker._concurrency import finish_within
+from anydocker.testing._daemon import Daemon
+from anydocker.testing._unavailable import find_programs, require_root
+
+__all__ = ("PrivateEngine", "private_engine")
+
+# How long the daemon may take to answer, and to be removed again. Seconds.
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 60.0
+_PAUSE: Final = 0.02
+
+# An empty /run and /etc/docker: no containerd of the system to join, and nothing written that would stay.
+_SET_UP: Final = """
+set -e
+ip link set lo up
+mount -n -t tmpfs tmpfs /run
+mkdir -p /etc/docker
+mount -n -t tmpfs tmpfs /etc/docker
+exec "$@"
+"""
+
+_NAMESPACES: Final = (
+    "--mount",
+    "--pid",
+    "--net",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PrivateEngine:
+    """
+    A running engine that nobody else uses.
+
+    Its network is its own as well: a port that a container publishes is reached from a process in the same
+    network namespace, which :meth:`inside` starts.
+
+    Attributes:
+        host: Its address, for :func:`anydocker.connect` or ``DOCKER_HOST``: ``unix:///.../d.sock``.
+        pid: The process that holds its namespaces. Killing it ends the engine and all its containers.
+        directory: Where everything it writes is.
+    """
+
+    host: str
+    pid: int
+    directory: Path
+    _daemon: Daemon = attrs.field(repr=False, eq=False, alias="_daemon")
+
+    def inside(self, command: Sequence[str]) -> tuple[str, ...]:
+        """The command line that runs ``command`` in the engine's network namespace."""
+        return (*find_programs("nsenter"), f"--net=/proc/{self.pid}/ns/net", "--", *command)
+
+    async def log(self) -> str:
+        """What the daemon has logged so far."""
+        return await run_sync(self._daemon.log)
+
+
+@asynccontextmanager
+async def private_engine(
+    *, options: Sequence[str] = (), log_lines: int = 20
+) -> AsyncGenerator[PrivateEngine, None]:
+    """
+    Run a private ``dockerd`` for the length of the block.
+
+    It has its own socket, directories, network, mounts and processes, and reads no configuration of the
+    machine's, so it neither sees nor disturbs an engine that runs already. Leaving the block by any road
+    kills it and removes all of it; the clean-up is shielded, and takes at most 60 seconds, as a rule a tenth
+    of one. Should this process be killed, the engine ends too, and only its temporary directory and empty
+    cgroups stay.
+
+    Args:
+        options: More flags for ``dockerd``, such as ``("--experimental",)``.
+        log_lines: How many lines of the daemon's log an error shows.
+
+    Yields:
+        The engine, once it answers.
+
+    Raises:
+        EngineUnavailable: The process is not root, a program is missing, or the daemon ended or did not
+            answer within 60 seconds.
+    """
+    daemon = Daemon("dockerd")
+    try:
+        await run_sync(_start, daemon, tuple(options))
+        socket = _socket(daemon.directory)
+        await _wait_for_answer(daemon, socket, log_lines)
+        yield PrivateEngine(
+            host=f"unix://{socket}", pid=daemon.pid, directory=daemon.directory, _daemon=daemon
+        )
+    finally:
+        # finish_within is the shield.
+        await finish_within(STOP_SECONDS, partial(run_sync, daemon.stop))  # noqa: ASYNC102
+
+
+def _socket(directory: Path) -> Path:
+    return directory / "d.sock"
+
+
+def _start(daemon: Daemon, options: tuple[str, ...]) -> None:
+    require_root("a private engine")
+    unshare, dockerd, shell, *_ = find_programs("unshare", "dockerd", "sh", "ip", "mount", "iptables")
+    daemon.start(
+        lambda directory: (shell, "-c", _SET_UP, shell, *_command(dockerd, directory), *options),
+        (unshare, *_NAMESPACES),
+    )
+
+
+def _command(dockerd: str, directory: Path) -> tuple[str, ...]:
+    configuration = directory / "daemon.json"
+    configuration.write_text("{}")
+    name = directory.name
+    return (
+        dockerd,
+        f"--config-file={configuration}",
+        f"--host=unix://{_socket(directory)}",
+        f"--data-root={directory / 'data'}",
+        f"--exec-root={directory / 'exec'}",
+        f"--pidfile={directory / 'pid'}",
+        f"--containerd-namespace={name}",
+        f"--containerd-plugins-namespace=plugins.{name}",
+        # Not systemd's driver, which would have the groups made outside of our reach.
+        "--exec-opt=native.cgroupdriver=cgroupfs",
+        f"--cgroup-parent=/{name}",
+    )
+
+
+async def _wait_for_answer(daemon: Daemon, socket: Path, log_lines: int) -> None:
+    with move_on_after(START_SECONDS):
+        while not await _answers(socket):
+            if not daemon.running():
+                raise await run_sync(partial(daemon.failure, "ended while it started", log_lines=log_lines))
+        return
+    failure = partial(daemon.failure, f"did not answer within {START_SECONDS:g} s", log_lines=log_lines)
+    raise await run_sync(failure)
+
+
+async def _answers(socket: Path) -> bool:
+    try:
+        async with await connect_unix(str(socket)) as stream:
+            await stream.send(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in await _first_line(stream)
+    except (OSError, BrokenResourceError, EndOfStream):
+        await sleep(_PAUSE)
+        return False
+
+
+async def _first_line(stream: ByteReceiveStream) -> bytes:
+    received = b""
+    while True:
+        received += await stream.receive()
+        line, end, _ = received.partition(b"\r\n")
+        if end:
+            return line

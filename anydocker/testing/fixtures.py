@@ -1,0 +1,76 @@
+"""
+Fixtures for pytest: ``pytest_plugins = ["anydocker.testing.fixtures"]``.
+
+The engine and the registry last for the session and live in an event loop of their own, so tests on asyncio and on
+trio share them. They start when the first test asks for them. Where they cannot be had the tests fail: a test that
+is skipped for want of an engine would look like one that passed.
+
+Set ``ANYDOCKER_TEST_HOST`` to run the tests on an engine of your choice; the registry then listens on this
+machine's loopback address.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Iterator
+from typing import Final
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.to_thread import run_sync
+
+import anydocker
+from anydocker.testing._engine import PrivateEngine, private_engine
+from anydocker.testing._registry import Registry, local_registry
+from anydocker.testing._rootfs import BUSYBOX, busybox_rootfs
+
+__all__ = ("anydocker_engine", "anydocker_portal", "docker", "engine_host", "registry")
+
+HOST_VARIABLE: Final = "ANYDOCKER_TEST_HOST"
+
+
+@pytest.fixture(scope="session")
+def anydocker_portal() -> Iterator[BlockingPortal]:
+    """The event loop that the session's engine and registry live in."""
+    with start_blocking_portal("asyncio") as portal:
+        yield portal
+
+
+@pytest.fixture(scope="session")
+def anydocker_engine(anydocker_portal: BlockingPortal) -> Iterator[PrivateEngine | None]:
+    """The session's private engine, or None where ``ANYDOCKER_TEST_HOST`` names another."""
+    if os.environ.get(HOST_VARIABLE):
+        yield None
+        return
+    with anydocker_portal.wrap_async_context_manager(private_engine()) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def engine_host(anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingPortal) -> str:
+    """The address of an engine for tests. It has the image ``busybox:latest``."""
+    host = os.environ[HOST_VARIABLE] if anydocker_engine is None else anydocker_engine.host
+    anydocker_portal.call(_seed, host)
+    return host
+
+
+@pytest.fixture(scope="session")
+def registry(anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingPortal) -> Iterator[Registry]:
+    """An image registry that the engine reaches and that asks for no credentials."""
+    with anydocker_portal.wrap_async_context_manager(local_registry(anydocker_engine)) as registry:
+        yield registry
+
+
+@pytest.fixture
+async def docker(engine_host: str, anyio_backend: object) -> AsyncGenerator[anydocker.Docker, None]:
+    """A client of the engine, on the test's own backend."""
+    async with anydocker.connect(engine_host) as client:
+        yield client
+
+
+async def _seed(host: str) -> None:
+    async with anydocker.connect(host) as client:
+        try:
+            await client.request("GET", f"/images/{BUSYBOX}/json")
+        except anydocker.NotFound:
+            await client.images.import_(await run_sync(busybox_rootfs), repository=BUSYBOX)

@@ -1,0 +1,759 @@
+from __future__ import annotations
+
+import base64
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+from anyio import (
+    BrokenResourceError,
+    EndOfStream,
+    connect_tcp,
+    connect_unix,
+    fail_after,
+    move_on_after,
+    sleep,
+    sleep_forever,
+)
+from anyio.abc import ByteReceiveStream, ByteStream, SocketStream
+from anyio.to_thread import run_sync
+from blockbuster import BlockingError
+
+import anydocker
+from anydocker.testing import (
+    BUSYBOX,
+    EngineUnavailable,
+    PrivateEngine,
+    Registry,
+    Reply,
+    Request,
+    ScriptedEngine,
+    busybox_rootfs,
+    chunked_reply,
+    json_reply,
+    local_registry,
+    private_engine,
+    scripted_engine,
+    upgraded_reply,
+)
+
+pytestmark = pytest.mark.anyio
+
+HELLO = Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", keep_alive=True)
+GET_X = b"GET /v1.45/x HTTP/1.1\r\nHost: d\r\n\r\n"
+POST_X = b"POST /x HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\n\r\n"
+
+
+@asynccontextmanager
+async def dial(engine: ScriptedEngine) -> AsyncGenerator[SocketStream, None]:
+    with fail_after(10):
+        stream: SocketStream = await connect_unix(engine.host.removeprefix("unix://"))
+        async with stream:
+            yield stream
+
+
+async def read_all(stream: ByteReceiveStream) -> bytes:
+    data = b""
+    while True:
+        try:
+            data += await stream.receive()
+        except EndOfStream:
+            return data
+
+
+async def read_exactly(stream: ByteReceiveStream, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += await stream.receive(size - len(data))
+    return data
+
+
+async def read_until(stream: ByteReceiveStream, end: bytes) -> bytes:
+    data = b""
+    while not data.endswith(end):
+        data += await stream.receive()
+    return data
+
+
+# -- replies
+
+
+def test_replies_are_complete_http() -> None:
+    reply = json_reply({"a": 1}, 404)
+    assert reply.data == (
+        b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        + b'{"a": 1}\n'
+    )
+    assert reply.data[reply.head_size :] == b'{"a": 1}\n'
+    assert chunked_reply([b"ab", b"x" * 17], content_type="text/plain").data == (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\nab\r\n11\r\n" + b"x" * 17 + b"\r\n0\r\n\r\n"
+    )
+    assert upgraded_reply(b"out").data == (
+        b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"
+        b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\nout"
+    )
+
+
+def test_a_chunked_reply_refuses_the_chunk_that_would_end_it() -> None:
+    with pytest.raises(ValueError, match="empty chunk"):
+        chunked_reply([b"a", b""])
+
+
+@pytest.mark.parametrize(
+    ("reply", "pieces"),
+    [
+        (Reply(b"abcdef"), [(0, b"abcdef")]),
+        (Reply(b"abcdef", split=4), [(0, b"abcd"), (4, b"ef")]),
+        (Reply(b"abcdef", split=(1, 3)), [(0, b"a"), (1, b"bc"), (3, b"def")]),
+        (Reply(b"abcdef", split=(3, 9), cut_at=4), [(0, b"abc"), (3, b"d")]),
+        (Reply(b"abcdef", stall_at=2), [(0, b"ab"), (2, b"cdef")]),
+        (Reply(b"abcdef", split=3, stall_at=3), [(0, b"abc"), (3, b"def")]),
+        (Reply(b"abcdef", cut_at=0), []),
+    ],
+)
+def test_a_reply_knows_its_pieces(reply: Reply, pieces: list[tuple[int, bytes]]) -> None:
+    assert reply.pieces() == pieces
+
+
+@pytest.mark.parametrize(
+    ("cut_at", "stall_at", "split"),
+    [(4, None, None), (-1, None, None), (None, 4, None), (1, 2, None), (None, None, 0)],
+)
+def test_a_reply_refuses_offsets_it_cannot_meet(
+    cut_at: int | None, stall_at: int | None, split: int | None
+) -> None:
+    with pytest.raises(ValueError, match=r"at|pieces"):
+        Reply(b"abc", cut_at=cut_at, stall_at=stall_at, split=split)
+
+
+# -- the scripted engine
+
+
+async def test_it_answers_pings_and_keeps_the_connection() -> None:
+    async with scripted_engine(api_version="1.47") as engine, dial(engine) as stream:
+        await stream.send(b"HEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\nGET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
+        first, second, body = (await read_until(stream, b"OK")).split(b"\r\n\r\n")
+        assert first == second
+        assert b"\r\nApi-Version: 1.47\r\n" in first
+        assert body == b"OK"
+        await stream.send(b"GET /v1.47/version HTTP/1.1\r\nHost: d\r\n\r\n")
+        assert b'"ApiVersion": "1.47"' in await stream.receive()
+        assert [request.method for request in engine.requests] == ["HEAD", "GET", "GET"]
+
+
+async def test_what_has_no_route_is_not_found() -> None:
+    async with scripted_engine() as engine, dial(engine) as stream:
+        await stream.send(b"HEAD /x HTTP/1.1\r\nHost: d\r\n\r\n" + GET_X)
+        answer = await read_until(stream, b"}\n")
+        head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n"
+        assert answer == head + head + b'{"message": "page not found"}\n'
+
+
+async def test_requests_are_recorded() -> None:
+    async with scripted_engine({"POST /images/a b/tag": HELLO}) as engine, dial(engine) as stream:
+        await stream.send(
+            b"POST /v1.41/images/a%20b/tag?repo=r%2Fx&t=1&t=2&empty= HTTP/1.1\r\nHost: d\r\nX-One: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        )
+        await read_exactly(stream, len(HELLO.data))
+        (request,) = engine.requests
+        assert request == Request(
+            method="POST",
+            path="/images/a b/tag",
+            version="1.41",
+            query={"repo": "r/x", "t": "2", "empty": ""},
+            headers={"host": "d", "x-one": "1", "transfer-encoding": "chunked"},
+            body=b"abcde",
+            target="/v1.41/images/a%20b/tag?repo=r%2Fx&t=1&t=2&empty=",
+        )
+
+
+@pytest.mark.parametrize("path", ["/volumes", "/v1/x", "/vx.y/z"])
+async def test_only_a_version_is_taken_for_one(path: str) -> None:
+    async with scripted_engine() as engine, dial(engine) as stream:
+        await stream.send(b"GET %b HTTP/1.1\r\nHost: d\r\n\r\n" % path.encode())
+        await stream.receive()
+        assert (engine.requests[0].version, engine.requests[0].path) == (None, path)
+
+
+@pytest.mark.parametrize(("split", "sizes"), [(20, [20, 20, 3]), ((7, 8, 30), [7, 1, 22, 13]), (None, [43])])
+async def test_each_piece_is_a_read_of_its_own(split: int | Sequence[int] | None, sizes: list[int]) -> None:
+    reply = attrs.evolve(HELLO, split=split)
+    async with scripted_engine({"GET /x": reply}) as engine, dial(engine) as stream:
+        await stream.send(GET_X)
+        assert [len(await stream.receive()) for _ in sizes] == sizes
+
+
+@pytest.mark.parametrize("cut_at", [0, 1, 40, len(HELLO.data)])
+async def test_a_cut_closes_the_connection(cut_at: int) -> None:
+    routes = {"GET /x": attrs.evolve(HELLO, cut_at=cut_at)}
+    async with scripted_engine(routes) as engine, dial(engine) as stream:
+        await stream.send(GET_X)
+        assert await read_all(stream) == HELLO.data[:cut_at]
+
+
+async def test_without_keep_alive_the_connection_is_closed() -> None:
+    async with scripted_engine({"GET /x": Reply(b"raw")}) as engine, dial(engine) as stream:
+        await stream.send(GET_X)
+        assert await read_all(stream) == b"raw"
+
+
+@pytest.mark.parametrize("cut_at", [0, 40, None])
+async def test_a_reset_is_read_as_one(cut_at: int | None) -> None:
+    routes = {"GET /x": attrs.evolve(HELLO, cut_at=cut_at, reset=True)}
+    async with scripted_engine(routes) as engine, dial(engine) as stream:
+        await stream.send(GET_X)
+        assert await read_exactly(stream, routes["GET /x"].end) == HELLO.data[:cut_at]
+        with pytest.raises(BrokenResourceError):
+            await stream.receive()
+
+
+@pytest.mark.parametrize("stall_at", [0, 40, len(HELLO.data)])
+async def test_a_stalled_reply_waits_for_resume(stall_at: int) -> None:
+    routes = {"GET /x": attrs.evolve(HELLO, stall_at=stall_at, keep_alive=False)}
+    async with scripted_engine(routes) as engine, dial(engine) as stream:
+        await stream.send(GET_X)
+        await engine.wait_stalled()
+        assert engine.stalled == 1
+        assert await read_exactly(stream, stall_at) == HELLO.data[:stall_at]
+        with move_on_after(0.02) as scope:
+            await stream.receive()
+        assert scope.cancelled_caught
+        engine.resume()
+        assert await read_all(stream) == HELLO.data[stall_at:]
+        assert engine.stalled == 0
+
+
+async def test_replies_are_used_in_turn_and_the_last_for_good() -> None:
+    bodies = [Reply(body, keep_alive=True) for body in (b"one", b"two")]
+    async with scripted_engine({"GET /x": bodies}) as engine, dial(engine) as stream:
+        seen: list[bytes] = []
+        for _ in range(3):
+            await stream.send(GET_X)
+            seen.append(await read_exactly(stream, 3))
+        assert seen == [b"one", b"two", b"two"]
+
+
+async def test_an_exact_route_wins_over_patterns_and_these_go_in_order() -> None:
+    routes = {
+        "GET /containers/*": Reply(b"1", keep_alive=True),
+        "* /*": Reply(b"2", keep_alive=True),
+        "GET /containers/a/json": Reply(b"3", keep_alive=True),
+    }
+    async with scripted_engine(routes) as engine, dial(engine) as stream:
+        answers = b""
+        for request in (b"GET /containers/a/json", b"GET /containers/b/json", b"DELETE /containers/b"):
+            await stream.send(request + b" HTTP/1.1\r\nHost: d\r\n\r\n")
+            answers += await read_exactly(stream, 1)
+        engine.routes["DELETE /late"] = Reply(b"4")
+        await stream.send(b"DELETE /late HTTP/1.1\r\nHost: d\r\n\r\n")
+        assert answers + await read_all(stream) == b"3124"
+
+
+async def test_a_handler_has_the_stream_to_itself() -> None:
+    async def shout(request: Request, stream: ByteStream) -> None:
+        await stream.send(upgraded_reply(request.body).data)
+        heard = await read_all(stream)
+        await stream.send(heard.upper())
+        await stream.send_eof()
+
+    async with scripted_engine({"POST /x": shout}) as engine, dial(engine) as stream:
+        await stream.send(POST_X + b"bodyhel")
+        assert (await read_exactly(stream, len(upgraded_reply(b"body").data))).endswith(b"\r\n\r\nbody")
+        await stream.send(b"lo")
+        await stream.send_eof()
+        assert await read_all(stream) == b"HELLO"
+
+
+async def test_a_handler_may_read_a_little_at_a_time() -> None:
+    async def spell(_: Request, stream: ByteStream) -> None:
+        await stream.send(b"-".join([await stream.receive(1) for _ in range(5)]))
+
+    async with scripted_engine({"GET /x": spell}) as engine, dial(engine) as stream:
+        await stream.send(GET_X + b"he")
+        await stream.send(b"llo")
+        assert await read_all(stream) == b"h-e-l-l-o"
+
+
+async def test_a_handler_may_answer_with_a_reply() -> None:
+    def sync(request: Request, _: ByteStream) -> Reply:
+        return Reply(request.body, keep_alive=True)
+
+    async def asynchronous(request: Request, _: ByteStream) -> Reply:
+        await sleep(0)
+        return Reply(request.body[::-1])
+
+    async with scripted_engine({"POST /x": sync, "POST /y": asynchronous}) as engine, dial(engine) as stream:
+        await stream.send(POST_X + b"body" + POST_X.replace(b"/x", b"/y") + b"body")
+        assert await read_all(stream) == b"bodyydob"
+
+
+async def test_an_error_in_a_handler_is_raised_in_the_block() -> None:
+    def broken(_: Request, __: ByteStream) -> Reply:
+        raise LookupError("my script is wrong")
+
+    with pytest.raises(LookupError, match="my script is wrong"):
+        async with scripted_engine({"GET /x": broken}) as engine, dial(engine) as stream:
+            await stream.send(GET_X)
+            await sleep_forever()
+
+
+async def test_a_handler_that_reads_too_far_is_wrong() -> None:
+    async def greedy(_: Request, stream: ByteStream) -> None:
+        await stream.receive()
+
+    with pytest.raises(EndOfStream):
+        async with scripted_engine({"GET /x": greedy}) as engine, dial(engine) as stream:
+            await stream.send(GET_X)
+            await stream.send_eof()
+            await sleep_forever()
+
+
+async def test_a_client_that_is_not_speaking_http_is_an_error() -> None:
+    with pytest.raises(Exception, match="illegal request line"):
+        async with scripted_engine() as engine, dial(engine) as stream:
+            await stream.send(b"\x16\x03\x01\r\n\r\n")
+            await sleep_forever()
+
+
+async def test_a_client_may_leave_at_any_time() -> None:
+    flood = Reply(b"x" * 10_000_000)
+    async with scripted_engine({"GET /x": attrs.evolve(HELLO, stall_at=3), "GET /flood": flood}) as engine:
+        for said in (b"", b"GET /x HT", POST_X + b"bo", GET_X, GET_X.replace(b"/x", b"/flood")):
+            async with dial(engine) as stream:
+                await stream.send(said)
+                await engine.wait_connections(1)
+            await engine.wait_connections(0)
+        await engine.wait_stalled()
+        engine.resume()
+        async with dial(engine) as stream:
+            await stream.send(b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
+            assert await stream.receive()
+
+
+async def test_connections_are_counted() -> None:
+    async with scripted_engine({"GET /x": attrs.evolve(HELLO, stall_at=0)}) as engine:
+        assert engine.connections == 0
+        async with dial(engine) as first:
+            await first.send(GET_X)
+            await engine.wait_stalled()
+            async with dial(engine):
+                await engine.wait_connections(2)
+            assert engine.connections == 1
+        assert engine.connections == 0
+        with move_on_after(0.02) as scope:
+            await engine.wait_connections(1)
+        assert scope.cancelled_caught
+
+
+async def test_an_answer_may_come_before_the_body() -> None:
+    reply = Reply(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", before_body=True)
+    async with scripted_engine({"POST /x": reply}) as engine, dial(engine) as stream:
+        await stream.send(POST_X)
+        assert await read_exactly(stream, len(reply.data)) == reply.data
+        assert engine.requests[0].body == b""
+        await engine.wait_connections(0)
+
+
+async def test_leaving_the_block_closes_and_removes_everything() -> None:
+    async with scripted_engine({"GET /x": attrs.evolve(HELLO, stall_at=3)}) as engine:
+        stream = await connect_unix(engine.host.removeprefix("unix://"))
+        await stream.send(GET_X)
+        await engine.wait_stalled()
+    async with stream:
+        assert await read_all(stream) == HELLO.data[:3]
+    assert not Path(engine.host.removeprefix("unix://")).parent.exists()
+
+
+# -- the root filesystem
+
+
+def test_the_root_filesystem_is_deterministic_and_complete() -> None:
+    rootfs = busybox_rootfs()
+    assert rootfs == busybox_rootfs()
+    with tarfile.open(fileobj=io.BytesIO(rootfs)) as tar:
+        members = {member.name: member for member in tar}
+    assert {"bin", "dev", "etc", "proc", "root", "sys", "tmp"} <= {n for n, m in members.items() if m.isdir()}
+    assert members["bin/busybox"].mode == 0o755
+    assert members["tmp"].mode == 0o1777
+    assert members["bin/sh"].linkname == "/bin/busybox"
+    assert {"etc/passwd", "etc/group", "bin/cat", "bin/sleep", "usr/bin/env"} <= members.keys()
+    assert {(m.uid, m.gid, m.mtime, m.uname) for m in members.values()} == {(0, 0, 0, "")}
+
+
+@pytest.mark.parametrize("program", [None, "/bin/ls", __file__])
+def test_without_a_static_busybox_it_says_what_to_install(
+    program: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("anydocker.testing._rootfs.SEARCH_PATH", str(tmp_path))
+    if program is not None:
+        shutil.copy(program, tmp_path / "busybox")
+        (tmp_path / "busybox").chmod(0o755)
+    with pytest.raises(EngineUnavailable, match="apt-get install busybox-static"):
+        busybox_rootfs()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_blocking_call_in_the_event_loop_is_an_error() -> None:
+    with pytest.raises(BlockingError):
+        busybox_rootfs()
+
+
+# -- real engines
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """The temporary directories the test has made; each has to be gone at its end, with all that has its name."""
+    directories: list[Path] = []
+    mkdtemp = tempfile.mkdtemp
+
+    def record(prefix: str) -> str:
+        directories.append(Path(mkdtemp(prefix=prefix)))
+        return str(directories[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", record)
+    before = machine()
+    yield directories
+    assert directories
+    assert machine() == before
+    for directory in directories:
+        assert traces(directory) == []
+
+
+def machine() -> dict[str, object]:
+    places = ("/sys/class/net", "/run", "/run/docker", "/run/containerd", "/etc/docker", "/var/lib/docker")
+    listings = {place: sorted(os.listdir(place)) for place in places if Path(place).exists()}
+    return {"mounts": Path("/proc/self/mountinfo").read_text(), **listings}
+
+
+def traces(directory: Path) -> list[str]:
+    cgroups = Path("/sys/fs/cgroup").glob(f"**/{directory.name}")
+    return [
+        *(str(path) for path in (directory, *cgroups) if path.exists()),
+        *(f"process {pid}" for pid, command in command_lines() if str(directory) in command),
+    ]
+
+
+def command_lines() -> Iterator[tuple[str, str]]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.parent.name, path.read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def members(namespace: str) -> list[str]:
+    """The processes of a PID namespace."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/ns/pid"):
+        try:
+            if os.readlink(path) == namespace:
+                found.append(path.parts[2])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+async def docker_cli(host: str, *arguments: str, stdin: bytes | None = None) -> str:
+    command = ("docker", "-H", host, *arguments)
+    done = await run_sync(partial(subprocess.run, command, input=stdin, capture_output=True, check=False))
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+@pytest.mark.live
+async def test_private_engines_run_side_by_side_and_leave_nothing(made: list[Path]) -> None:
+    rootfs = await run_sync(busybox_rootfs)
+    async with private_engine() as one, private_engine(options=["--label=of=mine"]) as two:
+        await docker_cli(one.host, "import", "-", BUSYBOX, stdin=rootfs)
+        await docker_cli(one.host, "run", "-d", "-p", "80:80", BUSYBOX, "sleep", "1000")
+        assert await docker_cli(one.host, "ps", "-q")
+        assert await docker_cli(two.host, "ps", "-q") == ""
+        assert await docker_cli(two.host, "info", "-f", "{{.Labels}}") == "[of=mine]"
+        assert "API listen on" in await one.log()
+        assert [one.directory, two.directory] == made
+        namespaces = [os.readlink(f"/proc/{e.pid}/ns/pid_for_children") for e in (one, two)]
+        assert all(members(namespace) for namespace in namespaces)
+    assert [members(namespace) for namespace in namespaces] == [[], []]
+
+
+@pytest.mark.live
+async def test_a_command_runs_inside_of_the_engines_network(made: list[Path]) -> None:
+    async with private_engine() as engine:
+        done = await run_sync(
+            partial(subprocess.run, engine.inside(["ip", "-br", "link"]), capture_output=True)
+        )
+        assert b"docker0" in done.stdout
+    assert traces(made[0]) == []
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 1.0])
+async def test_a_cancelled_engine_leaves_nothing(seconds: float, made: list[Path]) -> None:
+    with move_on_after(seconds) as scope:
+        async with private_engine():
+            await sleep_forever()
+    assert scope.cancelled_caught
+    made.append(Path("/nonexistent"))
+
+
+@pytest.mark.live
+async def test_an_error_in_the_block_passes_unchanged(made: list[Path]) -> None:
+    error = LookupError("mine")
+    with pytest.raises(LookupError) as caught:
+        async with private_engine():
+            raise error
+    assert caught.value is error
+    assert len(made) == 1
+
+
+@pytest.mark.live
+async def test_an_engine_that_does_not_start_shows_its_log(made: list[Path]) -> None:
+    with pytest.raises(
+        EngineUnavailable, match=r"(?s)dockerd ended while it started.*no-such-flag"
+    ) as caught:
+        async with private_engine(options=["--no-such-flag"], log_lines=2):
+            raise AssertionError("it started")
+    assert len(str(caught.value).splitlines()) <= 3
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("start", [private_engine, local_registry])
+async def test_without_root_it_says_so(
+    start: type[AbstractAsyncContextManager[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(EngineUnavailable, match=r"needs root.*user 1000.*sudo"):
+        async with start():
+            raise AssertionError("it started")
+
+
+@pytest.mark.parametrize(
+    ("start", "package"), [(private_engine, "docker.io"), (local_registry, "docker-registry")]
+)
+async def test_a_missing_program_is_named_with_its_package(
+    start: type[AbstractAsyncContextManager[object]], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anydocker.testing._unavailable.SEARCH_PATH", "/nonexistent")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(
+        EngineUnavailable, match=rf"not found on PATH: .*unshare.*apt-get install .*{package}"
+    ):
+        async with start():
+            raise AssertionError("it started")
+
+
+@pytest.mark.live
+async def test_the_engine_ends_with_the_process_that_started_it() -> None:
+    code = (
+        "import anyio; from anydocker.testing import private_engine\n"
+        "async def main():\n"
+        "    async with private_engine() as engine:\n"
+        "        print(engine.pid, engine.directory, flush=True); await anyio.sleep_forever()\n"
+        "anyio.run(main)\n"
+    )
+    process = await run_sync(partial(start_python, code))
+    try:
+        assert process.stdout is not None
+        pid, directory = (await run_sync(process.stdout.readline)).decode().split()
+        namespace = os.readlink(f"/proc/{pid}/ns/pid_for_children")
+        assert members(namespace)
+        process.send_signal(signal.SIGKILL)
+        with fail_after(20):
+            while members(namespace):
+                await sleep(0.02)
+    finally:
+        await run_sync(partial(end, process))
+    for path in (directory, *Path("/sys/fs/cgroup").glob(f"**/{Path(directory).name}")):
+        await run_sync(partial(remove, Path(path)))
+
+
+def start_python(code: str) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(Path(anydocker.__file__).parents[1])}
+    return subprocess.Popen((sys.executable, "-c", code), stdout=subprocess.PIPE, env=env)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def remove(path: Path) -> None:
+    if str(path).startswith("/sys/"):
+        for directory, _, _ in os.walk(path, topdown=False):
+            os.rmdir(directory)
+    else:
+        shutil.rmtree(path)
+
+
+# -- registries
+
+
+async def get_v2(address: str, credentials: tuple[str, str] | None = None) -> bytes:
+    host, port = address.split(":")
+    head = b"GET /v2/ HTTP/1.0\r\nHost: r\r\n"
+    if credentials is not None:
+        head += b"Authorization: Basic " + base64.b64encode(":".join(credentials).encode()) + b"\r\n"
+    async with await connect_tcp(host, int(port)) as stream:
+        await stream.send(head + b"\r\n")
+        return (await read_all(stream)).partition(b"\r\n")[0]
+
+
+@pytest.mark.live
+async def test_a_registry_on_this_machine(made: list[Path]) -> None:
+    async with local_registry() as registry:
+        assert await get_v2(registry.address) == b"HTTP/1.0 200 OK"
+        assert "listening on" in await registry.log()
+        assert registry.directory == made[0]
+
+
+@pytest.mark.live
+async def test_a_registry_asks_for_its_credentials(made: list[Path]) -> None:
+    async with local_registry(credentials=("alice", "s3crét")) as registry:
+        assert registry.credentials == ("alice", "s3crét")
+        assert await get_v2(registry.address) == b"HTTP/1.0 401 Unauthorized"
+        assert await get_v2(registry.address, ("alice", "wrong")) == b"HTTP/1.0 401 Unauthorized"
+        assert await get_v2(registry.address, ("alice", "s3crét")) == b"HTTP/1.0 200 OK"
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("user", ["", "a:b"])
+async def test_a_registry_refuses_a_user_name_that_cannot_be_sent(user: str) -> None:
+    with pytest.raises(ValueError, match="user name"):
+        async with local_registry(credentials=(user, "x")):
+            raise AssertionError("it started")
+
+
+async def test_without_bcrypt_a_password_is_refused(
+    monkeypatch: pytest.MonkeyPatch, made: list[Path]
+) -> None:
+    monkeypatch.setattr("anydocker.testing._registry._LIBRARIES", ("libnothing.so.1", "libc.so.6"))
+    with pytest.raises(EngineUnavailable, match="bcrypt"):
+        async with local_registry(credentials=("alice", "x")):
+            raise AssertionError("it started")
+    assert len(made) == 1
+
+
+@pytest.mark.live
+async def test_a_registry_is_reached_from_its_engine_only(made: list[Path], tmp_path: Path) -> None:
+    rootfs = await run_sync(busybox_rootfs)
+    async with private_engine() as engine, local_registry(engine, credentials=("alice", "x")) as registry:
+        name = f"{registry.address}/busybox"
+        await docker_cli(engine.host, "import", "-", name, stdin=rootfs)
+        cli = partial(docker_cli, engine.host, "--config", str(tmp_path))
+        await cli("login", "--username", "alice", "--password-stdin", registry.address, stdin=b"x")
+        assert "digest: sha256:" in await cli("push", name)
+        with pytest.raises(OSError, match=r"connection|connect"):
+            await get_v2(registry.address)
+    assert len(made) == 2
+
+
+# -- the fixtures
+
+
+async def test_the_docker_fixture_is_a_client(docker: anydocker.Docker) -> None:
+    answer = await docker.request("GET", f"/images/{BUSYBOX}/json")
+    assert answer.status == 200
+
+
+async def test_the_registry_fixture_is_reached_by_the_engine(
+    docker: anydocker.Docker, registry: Registry, anydocker_engine: PrivateEngine | None
+) -> None:
+    name = f"{registry.address}/busybox"
+    await docker.request("POST", f"/images/{BUSYBOX}/tag", query={"repo": name})
+    await docker_cli(docker.endpoint.url, "push", name)
+    await docker.request("DELETE", f"/images/{name}")
+    assert anydocker_engine is None or docker.endpoint.url == anydocker_engine.host
+
+
+# -- the rules of this test suite
+
+INNER_INI = """
+[pytest]
+markers = live: x
+filterwarnings = error
+"""
+
+
+@pytest.fixture
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A test suite with the conftest of this one."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(anydocker.__file__).parents[1]))
+    monkeypatch.delenv("ANYDOCKER_REQUIRE_LIVE", raising=False)
+    pytester.makeini(INNER_INI)
+    pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
+    return pytester
+
+
+def test_without_an_engine_tests_fail(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYDOCKER_TEST_HOST", "unix:///nonexistent.sock")
+    inner.makepyfile("def test_it(engine_host): pass")
+    result = inner.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines("*ConnectError*nonexistent.sock*")
+
+
+def test_what_a_live_test_leaves_is_named_and_removed(
+    inner: pytest.Pytester, engine_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANYDOCKER_TEST_HOST", engine_host)
+    inner.makepyfile(
+        """
+        import pytest
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("anyio_backend", ["trio"])
+        async def test_it(docker):
+            await docker.request("POST", "/networks/create", json={"Name": "left-net"})
+            await docker.request("POST", "/volumes/create", json={"Name": "left-volume"})
+            config = {"Image": "busybox:latest", "Cmd": ["true"]}
+            await docker.request("POST", "/containers/create", query={"name": "left-one"}, json=config)
+        """
+    )
+    for _ in range(2):
+        result = inner.runpytest_subprocess()
+        result.assert_outcomes(passed=1, errors=1)
+        result.stdout.fnmatch_lines(
+            "*left behind: container ?'/left-one'?, network left-net, volume left-volume*"
+        )
+
+
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        ("import pytest\ndef test_it(): pytest.skip('no')", "*but skipped: *test_it*"),
+        ("def test_it(): pass", "*but no live test passed*"),
+    ],
+)
+def test_a_run_that_has_to_be_complete_fails_otherwise(
+    inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, test: str, told: str
+) -> None:
+    inner.makepyfile(test)
+    assert inner.runpytest_subprocess().ret == 0
+    monkeypatch.setenv("ANYDOCKER_REQUIRE_LIVE", "1")
+    result = inner.runpytest_subprocess()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(told)
+
+
+def test_a_complete_run_passes(
+    inner: pytest.Pytester, engine_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANYDOCKER_TEST_HOST", engine_host)
+    monkeypatch.setenv("ANYDOCKER_REQUIRE_LIVE", "1")
+    inner.makepyfile("def test_it(engine_host): pass")
+    result = inner.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
