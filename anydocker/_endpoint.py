@@ -81,9 +81,16 @@ def resolve(
 
     Raises:
         ValueError: The address is malformed; the message says where it came from.
+        TypeError: ``host`` is not a str.
     """
-    if host is not None:
-        return _parse(host, "the argument host=")
+    match host:
+        case None:
+            pass
+        case str():
+            return _parse(host, "the argument host=")
+        case _:
+            msg = f"host={host!r}: an address is a str, such as 'unix:///var/run/docker.sock'"
+            raise TypeError(msg)
     if environ.get("DOCKER_HOST"):
         return _parse(environ["DOCKER_HOST"], "DOCKER_HOST")
     runtime = environ.get("XDG_RUNTIME_DIR")
@@ -93,9 +100,6 @@ def resolve(
 
 
 def _parse(url: str, source: str) -> Endpoint:
-    if not isinstance(url, str):
-        msg = f"{source}: an address is a str, not {type(url).__name__}"  # type: ignore[unreachable]  # for untyped callers
-        raise TypeError(msg)
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -411,29 +411,29 @@ TaskState: TypeAlias = Literal[
 VolumeScope: TypeAlias = Literal["local", "global"]
 
 
-class Address(TypedDict, total=False):
+class Address(TypedDict):
     Addr: str
     PrefixLen: int
 
 
-class AttestationStatement(TypedDict, total=False):
+class AttestationStatement(TypedDict):
     Descriptor: OCIDescriptor
     PredicateType: str
     Statement: dict[str, Any] | None
 
 
-class AuthConfig(TypedDict, total=False):
+class AuthConfig(TypedDict):
     username: str
     password: str
     serveraddress: str
 
 
-class AuthResponse(TypedDict, total=False):
+class AuthResponse(TypedDict):
     Status: str
     IdentityToken: str
 
 
-class BuildCache(TypedDict, total=False):
+class BuildCache(TypedDict):
     ID: str
     Parents: list[str] | None
     Type: BuildCacheType
@@ -446,7 +446,7 @@ class BuildCache(TypedDict, total=False):
     UsageCount: int
 
 
-class BuildCacheDiskUsage(TypedDict, total=False):
+class BuildCacheDiskUsage(TypedDict):
     ActiveCount: int
     TotalCount: int
     Reclaimable: int
@@ -454,12 +454,12 @@ class BuildCacheDiskUsage(TypedDict, total=False):
     Items: list[BuildCache] | None
 
 
-class BuildIdentity(TypedDict, total=False):
+class BuildIdentity(TypedDict):
     Ref: str
     CreatedAt: str
 
 
-class BuildInfo(TypedDict, total=False):
+class BuildInfo(TypedDict):
     id: str
     stream: str
     errorDetail: ErrorDetail
@@ -468,12 +468,12 @@ class BuildInfo(TypedDict, total=False):
     aux: ImageID
 
 
-class BuildPruneResponse(TypedDict, total=False):
+class BuildPruneResponse(TypedDict):
     CachesDeleted: list[str] | None
     SpaceReclaimed: int
 
 
-class ClusterInfo(TypedDict, total=False):
+class ClusterInfo(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -486,7 +486,7 @@ class ClusterInfo(TypedDict, total=False):
     SubnetSize: int
 
 
-class ClusterVolume(TypedDict, total=False):
+class ClusterVolume(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -496,25 +496,25 @@ class ClusterVolume(TypedDict, total=False):
     PublishStatus: list[ClusterVolumePublishStatusItem] | None
 
 
-class ClusterVolumeInfo(TypedDict, total=False):
+class ClusterVolumeInfo(TypedDict):
     CapacityBytes: int
     VolumeContext: dict[str, str] | None
     VolumeID: str
     AccessibleTopology: list[Topology] | None
 
 
-class ClusterVolumePublishStatusItem(TypedDict, total=False):
+class ClusterVolumePublishStatusItem(TypedDict):
     NodeID: str
     State: ClusterVolumePublishStatusItemState
     PublishContext: dict[str, str] | None
 
 
-class ClusterVolumeSpec(TypedDict, total=False):
+class ClusterVolumeSpec(TypedDict):
     Group: str
     AccessMode: ClusterVolumeSpecAccessMode
 
 
-class ClusterVolumeSpecAccessMode(TypedDict, total=False):
+class ClusterVolumeSpecAccessMode(TypedDict):
     Scope: ClusterVolumeSpecAccessModeScope
     Sharing: ClusterVolumeSpecAccessModeSharing
     MountVolume: dict[str, Any] | None
@@ -524,27 +524,27 @@ class ClusterVolumeSpecAccessMode(TypedDict, total=False):
     Availability: ClusterVolumeSpecAccessModeAvailability
 
 
-class ClusterVolumeSpecAccessModeAccessibilityRequirements(TypedDict, total=False):
+class ClusterVolumeSpecAccessModeAccessibilityRequirements(TypedDict):
     Requisite: list[Topology] | None
     Preferred: list[Topology] | None
 
 
-class ClusterVolumeSpecAccessModeCapacityRange(TypedDict, total=False):
+class ClusterVolumeSpecAccessModeCapacityRange(TypedDict):
     RequiredBytes: int
     LimitBytes: int
 
 
-class ClusterVolumeSpecAccessModeSecretsItem(TypedDict, total=False):
+class ClusterVolumeSpecAccessModeSecretsItem(TypedDict):
     Key: str
     Secret: str
 
 
-class Commit(TypedDict, total=False):
+class Commit(TypedDict):
     ID: str
     Expected: str
 
 
-class Config(TypedDict, total=False):
+class Config(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -552,25 +552,25 @@ class Config(TypedDict, total=False):
     Spec: ConfigSpec
 
 
-class ConfigReference(TypedDict, total=False):
+class ConfigReference(TypedDict):
     Network: str
 
 
-class ConfigSpec(TypedDict, total=False):
+class ConfigSpec(TypedDict):
     Name: str
     Labels: dict[str, str] | None
     Data: str
     Templating: Driver
 
 
-class ContainerBlkioStatEntry(TypedDict, total=False):
+class ContainerBlkioStatEntry(TypedDict):
     major: int
     minor: int
     op: str
     value: int
 
 
-class ContainerBlkioStats(TypedDict, total=False):
+class ContainerBlkioStats(TypedDict):
     io_service_bytes_recursive: list[ContainerBlkioStatEntry] | None
     io_serviced_recursive: list[ContainerBlkioStatEntry] | None
     io_queue_recursive: list[ContainerBlkioStatEntry] | None
@@ -581,21 +581,21 @@ class ContainerBlkioStats(TypedDict, total=False):
     sectors_recursive: list[ContainerBlkioStatEntry] | None
 
 
-class ContainerCPUStats(TypedDict, total=False):
+class ContainerCPUStats(TypedDict):
     cpu_usage: ContainerCPUUsage
     system_cpu_usage: int | None
     online_cpus: int | None
     throttling_data: ContainerThrottlingData
 
 
-class ContainerCPUUsage(TypedDict, total=False):
+class ContainerCPUUsage(TypedDict):
     total_usage: int
     percpu_usage: list[int] | None
     usage_in_kernelmode: int
     usage_in_usermode: int
 
 
-class ContainerConfig(TypedDict, total=False):
+class ContainerConfig(TypedDict):
     Hostname: str
     Domainname: str
     User: str
@@ -622,7 +622,7 @@ class ContainerConfig(TypedDict, total=False):
     Shell: list[str] | None
 
 
-class ContainerCreateRequest(TypedDict, total=False):
+class ContainerCreateRequest(TypedDict):
     Hostname: str
     Domainname: str
     User: str
@@ -651,12 +651,12 @@ class ContainerCreateRequest(TypedDict, total=False):
     NetworkingConfig: NetworkingConfig
 
 
-class ContainerCreateResponse(TypedDict, total=False):
+class ContainerCreateResponse(TypedDict):
     Id: str
     Warnings: list[str] | None
 
 
-class ContainerExecRequest(TypedDict, total=False):
+class ContainerExecRequest(TypedDict):
     AttachStdin: bool
     AttachStdout: bool
     AttachStderr: bool
@@ -670,7 +670,7 @@ class ContainerExecRequest(TypedDict, total=False):
     WorkingDir: str
 
 
-class ContainerInspectResponse(TypedDict, total=False):
+class ContainerInspectResponse(TypedDict):
     Id: str
     Created: str | None
     Path: str
@@ -700,7 +700,7 @@ class ContainerInspectResponse(TypedDict, total=False):
     NetworkSettings: NetworkSettings
 
 
-class ContainerMemoryStats(TypedDict, total=False):
+class ContainerMemoryStats(TypedDict):
     usage: int | None
     max_usage: int | None
     stats: dict[str, int | None] | None
@@ -711,7 +711,7 @@ class ContainerMemoryStats(TypedDict, total=False):
     privateworkingset: int | None
 
 
-class ContainerNetworkStats(TypedDict, total=False):
+class ContainerNetworkStats(TypedDict):
     rx_bytes: int
     rx_packets: int
     rx_errors: int
@@ -724,17 +724,17 @@ class ContainerNetworkStats(TypedDict, total=False):
     instance_id: str | None
 
 
-class ContainerPidsStats(TypedDict, total=False):
+class ContainerPidsStats(TypedDict):
     current: int | None
     limit: int | None
 
 
-class ContainerPruneResponse(TypedDict, total=False):
+class ContainerPruneResponse(TypedDict):
     ContainersDeleted: list[str] | None
     SpaceReclaimed: int
 
 
-class ContainerState(TypedDict, total=False):
+class ContainerState(TypedDict):
     Status: ContainerStateStatus
     Running: bool
     Paused: bool
@@ -749,7 +749,7 @@ class ContainerState(TypedDict, total=False):
     Health: Health
 
 
-class ContainerStatsResponse(TypedDict, total=False):
+class ContainerStatsResponse(TypedDict):
     id: str | None
     name: str | None
     os_type: str | None
@@ -765,20 +765,20 @@ class ContainerStatsResponse(TypedDict, total=False):
     precpu_stats: ContainerCPUStats
 
 
-class ContainerStatus(TypedDict, total=False):
+class ContainerStatus(TypedDict):
     ContainerID: str
     PID: int
     ExitCode: int
 
 
-class ContainerStorageStats(TypedDict, total=False):
+class ContainerStorageStats(TypedDict):
     read_count_normalized: int | None
     read_size_bytes: int | None
     write_count_normalized: int | None
     write_size_bytes: int | None
 
 
-class ContainerSummary(TypedDict, total=False):
+class ContainerSummary(TypedDict):
     Id: str
     Names: list[str] | None
     Image: str
@@ -798,32 +798,32 @@ class ContainerSummary(TypedDict, total=False):
     Health: ContainerSummaryHealth
 
 
-class ContainerSummaryHealth(TypedDict, total=False):
+class ContainerSummaryHealth(TypedDict):
     Status: ContainerSummaryHealthStatus
     FailingStreak: int
 
 
-class ContainerSummaryHostConfig(TypedDict, total=False):
+class ContainerSummaryHostConfig(TypedDict):
     NetworkMode: str
     Annotations: dict[str, str] | None
 
 
-class ContainerSummaryNetworkSettings(TypedDict, total=False):
+class ContainerSummaryNetworkSettings(TypedDict):
     Networks: dict[str, EndpointSettings] | None
 
 
-class ContainerThrottlingData(TypedDict, total=False):
+class ContainerThrottlingData(TypedDict):
     periods: int
     throttled_periods: int
     throttled_time: int
 
 
-class ContainerTopResponse(TypedDict, total=False):
+class ContainerTopResponse(TypedDict):
     Titles: list[str] | None
     Processes: list[list[str]] | None
 
 
-class ContainerUpdateRequest(TypedDict, total=False):
+class ContainerUpdateRequest(TypedDict):
     CpuShares: int
     Memory: int
     CgroupParent: str
@@ -857,30 +857,30 @@ class ContainerUpdateRequest(TypedDict, total=False):
     RestartPolicy: RestartPolicy
 
 
-class ContainerUpdateResponse(TypedDict, total=False):
+class ContainerUpdateResponse(TypedDict):
     Warnings: list[str] | None
 
 
-class ContainerWaitExitError(TypedDict, total=False):
+class ContainerWaitExitError(TypedDict):
     Message: str
 
 
-class ContainerWaitResponse(TypedDict, total=False):
+class ContainerWaitResponse(TypedDict):
     StatusCode: int
     Error: ContainerWaitExitError | None
 
 
-class ContainerdInfo(TypedDict, total=False):
+class ContainerdInfo(TypedDict):
     Address: str
     Namespaces: ContainerdInfoNamespaces
 
 
-class ContainerdInfoNamespaces(TypedDict, total=False):
+class ContainerdInfoNamespaces(TypedDict):
     Containers: str
     Plugins: str
 
 
-class ContainersDiskUsage(TypedDict, total=False):
+class ContainersDiskUsage(TypedDict):
     ActiveCount: int
     TotalCount: int
     Reclaimable: int
@@ -888,25 +888,25 @@ class ContainersDiskUsage(TypedDict, total=False):
     Items: list[ContainerSummary] | None
 
 
-class CreateImageInfo(TypedDict, total=False):
+class CreateImageInfo(TypedDict):
     id: str
     errorDetail: ErrorDetail
     status: str
     progressDetail: ProgressDetail
 
 
-class DeviceInfo(TypedDict, total=False):
+class DeviceInfo(TypedDict):
     Source: str
     ID: str
 
 
-class DeviceMapping(TypedDict, total=False):
+class DeviceMapping(TypedDict):
     PathOnHost: str
     PathInContainer: str
     CgroupPermissions: str
 
 
-class DeviceRequest(TypedDict, total=False):
+class DeviceRequest(TypedDict):
     Driver: str
     Count: int
     DeviceIDs: list[str] | None
@@ -914,28 +914,28 @@ class DeviceRequest(TypedDict, total=False):
     Options: dict[str, str] | None
 
 
-class DistributionInspect(TypedDict, total=False):
+class DistributionInspect(TypedDict):
     Descriptor: OCIDescriptor
     Platforms: list[OCIPlatform] | None
 
 
-class Driver(TypedDict, total=False):
+class Driver(TypedDict):
     Name: str
     Options: dict[str, str] | None
 
 
-class DriverData(TypedDict, total=False):
+class DriverData(TypedDict):
     Name: str
     Data: dict[str, str] | None
 
 
-class EndpointIPAMConfig(TypedDict, total=False):
+class EndpointIPAMConfig(TypedDict):
     IPv4Address: str
     IPv6Address: str
     LinkLocalIPs: list[str] | None
 
 
-class EndpointPortConfig(TypedDict, total=False):
+class EndpointPortConfig(TypedDict):
     Name: str
     Protocol: EndpointPortConfigProtocol
     TargetPort: int
@@ -943,7 +943,7 @@ class EndpointPortConfig(TypedDict, total=False):
     PublishMode: EndpointPortConfigPublishMode
 
 
-class EndpointResource(TypedDict, total=False):
+class EndpointResource(TypedDict):
     Name: str
     EndpointID: str
     MacAddress: str
@@ -951,7 +951,7 @@ class EndpointResource(TypedDict, total=False):
     IPv6Address: str
 
 
-class EndpointSettings(TypedDict, total=False):
+class EndpointSettings(TypedDict):
     IPAMConfig: EndpointIPAMConfig | None
     Links: list[str] | None
     MacAddress: str
@@ -969,37 +969,37 @@ class EndpointSettings(TypedDict, total=False):
     DNSNames: list[str] | None
 
 
-class EndpointSpec(TypedDict, total=False):
+class EndpointSpec(TypedDict):
     Mode: EndpointSpecMode
     Ports: list[EndpointPortConfig] | None
 
 
-class EngineDescription(TypedDict, total=False):
+class EngineDescription(TypedDict):
     EngineVersion: str
     Labels: dict[str, str] | None
     Plugins: list[EngineDescriptionPluginsItem] | None
 
 
-class EngineDescriptionPluginsItem(TypedDict, total=False):
+class EngineDescriptionPluginsItem(TypedDict):
     Type: str
     Name: str
 
 
-class ErrorDetail(TypedDict, total=False):
+class ErrorDetail(TypedDict):
     code: int
     message: str
 
 
-class ErrorResponse(TypedDict, total=False):
+class ErrorResponse(TypedDict):
     message: str
 
 
-class EventActor(TypedDict, total=False):
+class EventActor(TypedDict):
     ID: str
     Attributes: dict[str, str] | None
 
 
-class EventMessage(TypedDict, total=False):
+class EventMessage(TypedDict):
     Type: EventMessageType
     Action: str
     Actor: EventActor
@@ -1010,7 +1010,7 @@ class EventMessage(TypedDict, total=False):
     id: str
 
 
-class ExecInspectResponse(TypedDict, total=False):
+class ExecInspectResponse(TypedDict):
     CanRemove: bool
     DetachKeys: str
     ID: str
@@ -1024,44 +1024,44 @@ class ExecInspectResponse(TypedDict, total=False):
     Pid: int
 
 
-class ExecStartRequest(TypedDict, total=False):
+class ExecStartRequest(TypedDict):
     Detach: bool
     Tty: bool
     ConsoleSize: list[int] | None
 
 
-class FilesystemChange(TypedDict, total=False):
+class FilesystemChange(TypedDict):
     Path: str
     Kind: ChangeType
 
 
-class FirewallInfo(TypedDict, total=False):
+class FirewallInfo(TypedDict):
     Driver: str
     Info: list[list[str]] | None
 
 
-class GenericResourcesItem(TypedDict, total=False):
+class GenericResourcesItem(TypedDict):
     NamedResourceSpec: GenericResourcesItemNamedResourceSpec
     DiscreteResourceSpec: GenericResourcesItemDiscreteResourceSpec
 
 
-class GenericResourcesItemDiscreteResourceSpec(TypedDict, total=False):
+class GenericResourcesItemDiscreteResourceSpec(TypedDict):
     Kind: str
     Value: int
 
 
-class GenericResourcesItemNamedResourceSpec(TypedDict, total=False):
+class GenericResourcesItemNamedResourceSpec(TypedDict):
     Kind: str
     Value: str
 
 
-class Health(TypedDict, total=False):
+class Health(TypedDict):
     Status: HealthStatus
     FailingStreak: int
     Log: list[HealthcheckResult] | None
 
 
-class HealthConfig(TypedDict, total=False):
+class HealthConfig(TypedDict):
     Test: list[str] | None
     Interval: int
     Timeout: int
@@ -1070,14 +1070,14 @@ class HealthConfig(TypedDict, total=False):
     StartInterval: int
 
 
-class HealthcheckResult(TypedDict, total=False):
+class HealthcheckResult(TypedDict):
     Start: str
     End: str
     ExitCode: int
     Output: str
 
 
-class HostConfig(TypedDict, total=False):
+class HostConfig(TypedDict):
     CpuShares: int
     Memory: int
     CgroupParent: str
@@ -1151,39 +1151,39 @@ class HostConfig(TypedDict, total=False):
     KernelMemoryTCP: int
 
 
-class HostConfigLogConfig(TypedDict, total=False):
+class HostConfigLogConfig(TypedDict):
     Type: HostConfigLogConfigType
     Config: dict[str, str] | None
 
 
-class IDResponse(TypedDict, total=False):
+class IDResponse(TypedDict):
     Id: str
 
 
-class IPAM(TypedDict, total=False):
+class IPAM(TypedDict):
     Driver: str
     Config: list[IPAMConfig] | None
     Options: dict[str, str] | None
 
 
-class IPAMConfig(TypedDict, total=False):
+class IPAMConfig(TypedDict):
     Subnet: str
     IPRange: str
     Gateway: str
     AuxiliaryAddresses: dict[str, str] | None
 
 
-class IPAMStatus(TypedDict, total=False):
+class IPAMStatus(TypedDict):
     Subnets: dict[str, SubnetStatus] | None
 
 
-class Identity(TypedDict, total=False):
+class Identity(TypedDict):
     Signature: list[SignatureIdentity] | None
     Pull: list[PullIdentity] | None
     Build: list[BuildIdentity] | None
 
 
-class ImageConfig(TypedDict, total=False):
+class ImageConfig(TypedDict):
     User: str
     ExposedPorts: dict[str, dict[str, Any]] | None
     Env: list[str] | None
@@ -1199,12 +1199,12 @@ class ImageConfig(TypedDict, total=False):
     Shell: list[str] | None
 
 
-class ImageDeleteResponseItem(TypedDict, total=False):
+class ImageDeleteResponseItem(TypedDict):
     Untagged: str
     Deleted: str
 
 
-class ImageHistoryResponseItem(TypedDict, total=False):
+class ImageHistoryResponseItem(TypedDict):
     Id: str
     Created: int
     CreatedBy: str
@@ -1213,11 +1213,11 @@ class ImageHistoryResponseItem(TypedDict, total=False):
     Comment: str
 
 
-class ImageID(TypedDict, total=False):
+class ImageID(TypedDict):
     ID: str
 
 
-class ImageInspect(TypedDict, total=False):
+class ImageInspect(TypedDict):
     Id: str
     Descriptor: OCIDescriptor | None
     Manifests: list[ImageManifestSummary] | None
@@ -1243,16 +1243,16 @@ class ImageInspect(TypedDict, total=False):
     VirtualSize: int
 
 
-class ImageInspectMetadata(TypedDict, total=False):
+class ImageInspectMetadata(TypedDict):
     LastTagTime: str | None
 
 
-class ImageInspectRootFS(TypedDict, total=False):
+class ImageInspectRootFS(TypedDict):
     Type: str
     Layers: list[str] | None
 
 
-class ImageManifestSummary(TypedDict, total=False):
+class ImageManifestSummary(TypedDict):
     ID: str
     Descriptor: OCIDescriptor
     Available: bool
@@ -1262,32 +1262,32 @@ class ImageManifestSummary(TypedDict, total=False):
     AttestationData: ImageManifestSummaryAttestationData | None
 
 
-class ImageManifestSummaryAttestationData(TypedDict, total=False):
+class ImageManifestSummaryAttestationData(TypedDict):
     For: str
 
 
-class ImageManifestSummaryImageData(TypedDict, total=False):
+class ImageManifestSummaryImageData(TypedDict):
     Platform: OCIPlatform
     Identity: Identity | None
     Containers: list[str] | None
     Size: ImageManifestSummaryImageDataSize
 
 
-class ImageManifestSummaryImageDataSize(TypedDict, total=False):
+class ImageManifestSummaryImageDataSize(TypedDict):
     Unpacked: int
 
 
-class ImageManifestSummarySize(TypedDict, total=False):
+class ImageManifestSummarySize(TypedDict):
     Total: int
     Content: int
 
 
-class ImagePruneResponse(TypedDict, total=False):
+class ImagePruneResponse(TypedDict):
     ImagesDeleted: list[ImageDeleteResponseItem] | None
     SpaceReclaimed: int
 
 
-class ImageSearchResponseItem(TypedDict, total=False):
+class ImageSearchResponseItem(TypedDict):
     description: str
     is_official: bool
     is_automated: bool
@@ -1295,7 +1295,7 @@ class ImageSearchResponseItem(TypedDict, total=False):
     star_count: int
 
 
-class ImageSummary(TypedDict, total=False):
+class ImageSummary(TypedDict):
     Id: str
     ParentId: str
     RepoTags: list[str] | None
@@ -1310,7 +1310,7 @@ class ImageSummary(TypedDict, total=False):
     VirtualSize: int
 
 
-class ImagesDiskUsage(TypedDict, total=False):
+class ImagesDiskUsage(TypedDict):
     ActiveCount: int
     TotalCount: int
     Reclaimable: int
@@ -1318,31 +1318,31 @@ class ImagesDiskUsage(TypedDict, total=False):
     Items: list[ImageSummary] | None
 
 
-class IndexInfo(TypedDict, total=False):
+class IndexInfo(TypedDict):
     Name: str
     Mirrors: list[str] | None
     Secure: bool
     Official: bool
 
 
-class JoinTokens(TypedDict, total=False):
+class JoinTokens(TypedDict):
     Worker: str
     Manager: str
 
 
-class Limit(TypedDict, total=False):
+class Limit(TypedDict):
     NanoCPUs: int
     MemoryBytes: int
     Pids: int
 
 
-class ManagerStatus(TypedDict, total=False):
+class ManagerStatus(TypedDict):
     Leader: bool
     Reachability: Reachability
     Addr: str
 
 
-class Mount(TypedDict, total=False):
+class Mount(TypedDict):
     Target: str
     Source: str
     Type: MountType
@@ -1354,7 +1354,7 @@ class Mount(TypedDict, total=False):
     TmpfsOptions: MountTmpfsOptions
 
 
-class MountBindOptions(TypedDict, total=False):
+class MountBindOptions(TypedDict):
     Propagation: MountBindOptionsPropagation
     NonRecursive: bool
     CreateMountpoint: bool
@@ -1362,11 +1362,11 @@ class MountBindOptions(TypedDict, total=False):
     ReadOnlyForceRecursive: bool
 
 
-class MountImageOptions(TypedDict, total=False):
+class MountImageOptions(TypedDict):
     Subpath: str
 
 
-class MountPoint(TypedDict, total=False):
+class MountPoint(TypedDict):
     Type: MountType
     Name: str
     Source: str
@@ -1377,29 +1377,29 @@ class MountPoint(TypedDict, total=False):
     Propagation: str
 
 
-class MountTmpfsOptions(TypedDict, total=False):
+class MountTmpfsOptions(TypedDict):
     SizeBytes: int
     Mode: int
     Options: list[list[str]] | None
 
 
-class MountVolumeOptions(TypedDict, total=False):
+class MountVolumeOptions(TypedDict):
     NoCopy: bool
     Labels: dict[str, str] | None
     DriverConfig: MountVolumeOptionsDriverConfig
     Subpath: str
 
 
-class MountVolumeOptionsDriverConfig(TypedDict, total=False):
+class MountVolumeOptionsDriverConfig(TypedDict):
     Name: str
     Options: dict[str, str] | None
 
 
-class NRIInfo(TypedDict, total=False):
+class NRIInfo(TypedDict):
     Info: list[list[str]] | None
 
 
-class Network(TypedDict, total=False):
+class Network(TypedDict):
     Name: str
     Id: str
     Created: str
@@ -1419,23 +1419,23 @@ class Network(TypedDict, total=False):
     Containers: dict[str, EndpointResource] | None
 
 
-class NetworkAttachment(TypedDict, total=False):
+class NetworkAttachment(TypedDict):
     Network: Network
     Addresses: list[str] | None
 
 
-class NetworkAttachmentConfig(TypedDict, total=False):
+class NetworkAttachmentConfig(TypedDict):
     Target: str
     Aliases: list[str] | None
     DriverOpts: dict[str, str] | None
 
 
-class NetworkConnectRequest(TypedDict, total=False):
+class NetworkConnectRequest(TypedDict):
     Container: str
     EndpointConfig: EndpointSettings | None
 
 
-class NetworkCreateRequest(TypedDict, total=False):
+class NetworkCreateRequest(TypedDict):
     Name: str
     Driver: str
     Scope: str
@@ -1451,17 +1451,17 @@ class NetworkCreateRequest(TypedDict, total=False):
     Labels: dict[str, str] | None
 
 
-class NetworkCreateResponse(TypedDict, total=False):
+class NetworkCreateResponse(TypedDict):
     Id: str
     Warning: str
 
 
-class NetworkDisconnectRequest(TypedDict, total=False):
+class NetworkDisconnectRequest(TypedDict):
     Container: str
     Force: bool
 
 
-class NetworkInspect(TypedDict, total=False):
+class NetworkInspect(TypedDict):
     Name: str
     Id: str
     Created: str
@@ -1483,11 +1483,11 @@ class NetworkInspect(TypedDict, total=False):
     Status: NetworkStatus
 
 
-class NetworkPruneResponse(TypedDict, total=False):
+class NetworkPruneResponse(TypedDict):
     NetworksDeleted: list[str] | None
 
 
-class NetworkSettings(TypedDict, total=False):
+class NetworkSettings(TypedDict):
     SandboxID: str
     SandboxKey: str
     Ports: PortMap | None
@@ -1508,22 +1508,22 @@ class NetworkSettings(TypedDict, total=False):
     SecondaryIPv6Addresses: list[Address] | None
 
 
-class NetworkStatus(TypedDict, total=False):
+class NetworkStatus(TypedDict):
     IPAM: IPAMStatus
 
 
-class NetworkTaskInfo(TypedDict, total=False):
+class NetworkTaskInfo(TypedDict):
     Name: str
     EndpointID: str
     EndpointIP: str
     Info: dict[str, str] | None
 
 
-class NetworkingConfig(TypedDict, total=False):
+class NetworkingConfig(TypedDict):
     EndpointsConfig: dict[str, EndpointSettings] | None
 
 
-class Node(TypedDict, total=False):
+class Node(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -1534,7 +1534,7 @@ class Node(TypedDict, total=False):
     ManagerStatus: ManagerStatus
 
 
-class NodeDescription(TypedDict, total=False):
+class NodeDescription(TypedDict):
     Hostname: str
     Platform: Platform
     Resources: ResourceObject
@@ -1542,20 +1542,20 @@ class NodeDescription(TypedDict, total=False):
     TLSInfo: TLSInfo
 
 
-class NodeSpec(TypedDict, total=False):
+class NodeSpec(TypedDict):
     Name: str
     Labels: dict[str, str] | None
     Role: NodeSpecRole
     Availability: NodeSpecAvailability
 
 
-class NodeStatus(TypedDict, total=False):
+class NodeStatus(TypedDict):
     State: NodeState
     Message: str
     Addr: str
 
 
-class OCIDescriptor(TypedDict, total=False):
+class OCIDescriptor(TypedDict):
     mediaType: str
     digest: str
     size: int
@@ -1566,26 +1566,26 @@ class OCIDescriptor(TypedDict, total=False):
     artifactType: str | None
 
 
-class ObjectVersion(TypedDict, total=False):
+class ObjectVersion(TypedDict):
     Index: int
 
 
-class PeerInfo(TypedDict, total=False):
+class PeerInfo(TypedDict):
     Name: str
     IP: str
 
 
-class PeerNode(TypedDict, total=False):
+class PeerNode(TypedDict):
     NodeID: str
     Addr: str
 
 
-class Platform(TypedDict, total=False):
+class Platform(TypedDict):
     Architecture: str
     OS: str
 
 
-class Plugin(TypedDict, total=False):
+class Plugin(TypedDict):
     Id: str
     Name: str
     Enabled: bool
@@ -1594,7 +1594,7 @@ class Plugin(TypedDict, total=False):
     Config: PluginConfig
 
 
-class PluginConfig(TypedDict, total=False):
+class PluginConfig(TypedDict):
     Description: str
     Documentation: str
     Interface: PluginConfigInterface
@@ -1612,54 +1612,54 @@ class PluginConfig(TypedDict, total=False):
     rootfs: PluginConfigRootfs
 
 
-class PluginConfigArgs(TypedDict, total=False):
+class PluginConfigArgs(TypedDict):
     Name: str
     Description: str
     Settable: list[str] | None
     Value: list[str] | None
 
 
-class PluginConfigInterface(TypedDict, total=False):
+class PluginConfigInterface(TypedDict):
     Types: list[str] | None
     Socket: str
     ProtocolScheme: PluginConfigInterfaceProtocolScheme
 
 
-class PluginConfigLinux(TypedDict, total=False):
+class PluginConfigLinux(TypedDict):
     Capabilities: list[str] | None
     AllowAllDevices: bool
     Devices: list[PluginDevice] | None
 
 
-class PluginConfigNetwork(TypedDict, total=False):
+class PluginConfigNetwork(TypedDict):
     Type: str
 
 
-class PluginConfigRootfs(TypedDict, total=False):
+class PluginConfigRootfs(TypedDict):
     type: str
     diff_ids: list[str] | None
 
 
-class PluginConfigUser(TypedDict, total=False):
+class PluginConfigUser(TypedDict):
     UID: int
     GID: int
 
 
-class PluginDevice(TypedDict, total=False):
+class PluginDevice(TypedDict):
     Name: str
     Description: str
     Settable: list[str] | None
     Path: str
 
 
-class PluginEnv(TypedDict, total=False):
+class PluginEnv(TypedDict):
     Name: str
     Description: str
     Settable: list[str] | None
     Value: str
 
 
-class PluginMount(TypedDict, total=False):
+class PluginMount(TypedDict):
     Name: str
     Description: str
     Settable: list[str] | None
@@ -1669,43 +1669,43 @@ class PluginMount(TypedDict, total=False):
     Options: list[str] | None
 
 
-class PluginPrivilege(TypedDict, total=False):
+class PluginPrivilege(TypedDict):
     Name: str
     Description: str
     Value: list[str] | None
 
 
-class PluginSettings(TypedDict, total=False):
+class PluginSettings(TypedDict):
     Mounts: list[PluginMount] | None
     Env: list[str] | None
     Args: list[str] | None
     Devices: list[PluginDevice] | None
 
 
-class PluginsInfo(TypedDict, total=False):
+class PluginsInfo(TypedDict):
     Volume: list[str] | None
     Network: list[str] | None
     Authorization: list[str] | None
     Log: list[str] | None
 
 
-class PortBinding(TypedDict, total=False):
+class PortBinding(TypedDict):
     HostIp: str
     HostPort: str
 
 
-class PortStatus(TypedDict, total=False):
+class PortStatus(TypedDict):
     Ports: list[EndpointPortConfig] | None
 
 
-class PortSummary(TypedDict, total=False):
+class PortSummary(TypedDict):
     IP: str
     PrivatePort: int
     PublicPort: int
     Type: PortSummaryType
 
 
-class ProcessConfig(TypedDict, total=False):
+class ProcessConfig(TypedDict):
     privileged: bool
     user: str
     tty: bool
@@ -1713,22 +1713,22 @@ class ProcessConfig(TypedDict, total=False):
     arguments: list[str] | None
 
 
-class ProgressDetail(TypedDict, total=False):
+class ProgressDetail(TypedDict):
     current: int
     total: int
 
 
-class PullIdentity(TypedDict, total=False):
+class PullIdentity(TypedDict):
     Repository: str
 
 
-class PushImageInfo(TypedDict, total=False):
+class PushImageInfo(TypedDict):
     errorDetail: ErrorDetail
     status: str
     progressDetail: ProgressDetail
 
 
-class RegistryServiceConfig(TypedDict, total=False):
+class RegistryServiceConfig(TypedDict):
     InsecureRegistryCIDRs: list[str] | None
     IndexConfigs: dict[str, IndexInfo] | None
     Mirrors: list[str] | None
@@ -1736,13 +1736,13 @@ class RegistryServiceConfig(TypedDict, total=False):
     AllowNondistributableArtifactsHostnames: list[str] | None
 
 
-class ResourceObject(TypedDict, total=False):
+class ResourceObject(TypedDict):
     NanoCPUs: int
     MemoryBytes: int
     GenericResources: GenericResources | None
 
 
-class Resources(TypedDict, total=False):
+class Resources(TypedDict):
     CpuShares: int
     Memory: int
     CgroupParent: str
@@ -1775,37 +1775,37 @@ class Resources(TypedDict, total=False):
     IOMaximumBandwidth: int
 
 
-class ResourcesBlkioWeightDeviceItem(TypedDict, total=False):
+class ResourcesBlkioWeightDeviceItem(TypedDict):
     Path: str
     Weight: int
 
 
-class ResourcesUlimitsItem(TypedDict, total=False):
+class ResourcesUlimitsItem(TypedDict):
     Name: str
     Soft: int
     Hard: int
 
 
-class RestartPolicy(TypedDict, total=False):
+class RestartPolicy(TypedDict):
     Name: RestartPolicyName
     MaximumRetryCount: int
 
 
-class RootFSStorage(TypedDict, total=False):
+class RootFSStorage(TypedDict):
     Snapshot: RootFSStorageSnapshot | None
 
 
-class RootFSStorageSnapshot(TypedDict, total=False):
+class RootFSStorageSnapshot(TypedDict):
     Name: str
 
 
-class Runtime(TypedDict, total=False):
+class Runtime(TypedDict):
     path: str
     runtimeArgs: list[str] | None
     status: dict[str, str] | None
 
 
-class Secret(TypedDict, total=False):
+class Secret(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -1813,7 +1813,7 @@ class Secret(TypedDict, total=False):
     Spec: SecretSpec
 
 
-class SecretSpec(TypedDict, total=False):
+class SecretSpec(TypedDict):
     Name: str
     Labels: dict[str, str] | None
     Data: str
@@ -1821,7 +1821,7 @@ class SecretSpec(TypedDict, total=False):
     Templating: Driver
 
 
-class Service(TypedDict, total=False):
+class Service(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -1833,41 +1833,41 @@ class Service(TypedDict, total=False):
     JobStatus: ServiceJobStatus
 
 
-class ServiceCreateResponse(TypedDict, total=False):
+class ServiceCreateResponse(TypedDict):
     ID: str
     Warnings: list[str] | None
 
 
-class ServiceEndpoint(TypedDict, total=False):
+class ServiceEndpoint(TypedDict):
     Spec: EndpointSpec
     Ports: list[EndpointPortConfig] | None
     VirtualIPs: list[ServiceEndpointVirtualIPsItem] | None
 
 
-class ServiceEndpointVirtualIPsItem(TypedDict, total=False):
+class ServiceEndpointVirtualIPsItem(TypedDict):
     NetworkID: str
     Addr: str
 
 
-class ServiceInfo(TypedDict, total=False):
+class ServiceInfo(TypedDict):
     VIP: str
     Ports: list[str] | None
     LocalLBIndex: int
     Tasks: list[NetworkTaskInfo] | None
 
 
-class ServiceJobStatus(TypedDict, total=False):
+class ServiceJobStatus(TypedDict):
     JobIteration: ObjectVersion
     LastExecution: str
 
 
-class ServiceServiceStatus(TypedDict, total=False):
+class ServiceServiceStatus(TypedDict):
     RunningTasks: int
     DesiredTasks: int
     CompletedTasks: int
 
 
-class ServiceSpec(TypedDict, total=False):
+class ServiceSpec(TypedDict):
     Name: str
     Labels: dict[str, str] | None
     TaskTemplate: TaskSpec
@@ -1878,23 +1878,23 @@ class ServiceSpec(TypedDict, total=False):
     EndpointSpec: EndpointSpec
 
 
-class ServiceSpecMode(TypedDict, total=False):
+class ServiceSpecMode(TypedDict):
     Replicated: ServiceSpecModeReplicated
     Global: dict[str, Any] | None
     ReplicatedJob: ServiceSpecModeReplicatedJob
     GlobalJob: dict[str, Any] | None
 
 
-class ServiceSpecModeReplicated(TypedDict, total=False):
+class ServiceSpecModeReplicated(TypedDict):
     Replicas: int
 
 
-class ServiceSpecModeReplicatedJob(TypedDict, total=False):
+class ServiceSpecModeReplicatedJob(TypedDict):
     MaxConcurrent: int
     TotalCompletions: int
 
 
-class ServiceSpecRollbackConfig(TypedDict, total=False):
+class ServiceSpecRollbackConfig(TypedDict):
     Parallelism: int
     Delay: int
     FailureAction: ServiceSpecRollbackConfigFailureAction
@@ -1903,7 +1903,7 @@ class ServiceSpecRollbackConfig(TypedDict, total=False):
     Order: ServiceSpecRollbackConfigOrder
 
 
-class ServiceSpecUpdateConfig(TypedDict, total=False):
+class ServiceSpecUpdateConfig(TypedDict):
     Parallelism: int
     Delay: int
     FailureAction: ServiceSpecUpdateConfigFailureAction
@@ -1912,18 +1912,18 @@ class ServiceSpecUpdateConfig(TypedDict, total=False):
     Order: ServiceSpecUpdateConfigOrder
 
 
-class ServiceUpdateResponse(TypedDict, total=False):
+class ServiceUpdateResponse(TypedDict):
     Warnings: list[str] | None
 
 
-class ServiceUpdateStatus(TypedDict, total=False):
+class ServiceUpdateStatus(TypedDict):
     State: ServiceUpdateStatusState
     StartedAt: str
     CompletedAt: str
     Message: str
 
 
-class SignatureIdentity(TypedDict, total=False):
+class SignatureIdentity(TypedDict):
     Name: str
     Timestamps: list[SignatureTimestamp] | None
     KnownSigner: KnownSignerIdentity
@@ -1934,13 +1934,13 @@ class SignatureIdentity(TypedDict, total=False):
     Warnings: list[str] | None
 
 
-class SignatureTimestamp(TypedDict, total=False):
+class SignatureTimestamp(TypedDict):
     Type: SignatureTimestampType
     URI: str
     Timestamp: str
 
 
-class SignerIdentity(TypedDict, total=False):
+class SignerIdentity(TypedDict):
     CertificateIssuer: str
     SubjectAlternativeName: str
     Issuer: str
@@ -1960,16 +1960,16 @@ class SignerIdentity(TypedDict, total=False):
     SourceRepositoryVisibilityAtSigning: str
 
 
-class Storage(TypedDict, total=False):
+class Storage(TypedDict):
     RootFS: RootFSStorage | None
 
 
-class SubnetStatus(TypedDict, total=False):
+class SubnetStatus(TypedDict):
     IPsInUse: int
     DynamicIPsAvailable: int
 
 
-class Swarm(TypedDict, total=False):
+class Swarm(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -1983,7 +1983,7 @@ class Swarm(TypedDict, total=False):
     JoinTokens: JoinTokens
 
 
-class SwarmInfo(TypedDict, total=False):
+class SwarmInfo(TypedDict):
     NodeID: str
     NodeAddr: str
     LocalNodeState: LocalNodeState
@@ -1995,7 +1995,7 @@ class SwarmInfo(TypedDict, total=False):
     Cluster: ClusterInfo
 
 
-class SwarmInitRequest(TypedDict, total=False):
+class SwarmInitRequest(TypedDict):
     ListenAddr: str
     AdvertiseAddr: str
     DataPathAddr: str
@@ -2006,7 +2006,7 @@ class SwarmInitRequest(TypedDict, total=False):
     Spec: SwarmSpec
 
 
-class SwarmJoinRequest(TypedDict, total=False):
+class SwarmJoinRequest(TypedDict):
     ListenAddr: str
     AdvertiseAddr: str
     DataPathAddr: str
@@ -2014,7 +2014,7 @@ class SwarmJoinRequest(TypedDict, total=False):
     JoinToken: str
 
 
-class SwarmSpec(TypedDict, total=False):
+class SwarmSpec(TypedDict):
     Name: str
     Labels: dict[str, str] | None
     Orchestration: SwarmSpecOrchestration | None
@@ -2025,7 +2025,7 @@ class SwarmSpec(TypedDict, total=False):
     TaskDefaults: SwarmSpecTaskDefaults
 
 
-class SwarmSpecCAConfig(TypedDict, total=False):
+class SwarmSpecCAConfig(TypedDict):
     NodeCertExpiry: int
     ExternalCAs: list[SwarmSpecCAConfigExternalCAsItem] | None
     SigningCACert: str
@@ -2033,26 +2033,26 @@ class SwarmSpecCAConfig(TypedDict, total=False):
     ForceRotate: int
 
 
-class SwarmSpecCAConfigExternalCAsItem(TypedDict, total=False):
+class SwarmSpecCAConfigExternalCAsItem(TypedDict):
     Protocol: SwarmSpecCAConfigExternalCAsItemProtocol
     URL: str
     Options: dict[str, str] | None
     CACert: str
 
 
-class SwarmSpecDispatcher(TypedDict, total=False):
+class SwarmSpecDispatcher(TypedDict):
     HeartbeatPeriod: int
 
 
-class SwarmSpecEncryptionConfig(TypedDict, total=False):
+class SwarmSpecEncryptionConfig(TypedDict):
     AutoLockManagers: bool
 
 
-class SwarmSpecOrchestration(TypedDict, total=False):
+class SwarmSpecOrchestration(TypedDict):
     TaskHistoryRetentionLimit: int
 
 
-class SwarmSpecRaft(TypedDict, total=False):
+class SwarmSpecRaft(TypedDict):
     SnapshotInterval: int
     KeepOldSnapshots: int
     LogEntriesForSlowFollowers: int
@@ -2060,24 +2060,24 @@ class SwarmSpecRaft(TypedDict, total=False):
     HeartbeatTick: int
 
 
-class SwarmSpecTaskDefaults(TypedDict, total=False):
+class SwarmSpecTaskDefaults(TypedDict):
     LogDriver: SwarmSpecTaskDefaultsLogDriver
 
 
-class SwarmSpecTaskDefaultsLogDriver(TypedDict, total=False):
+class SwarmSpecTaskDefaultsLogDriver(TypedDict):
     Name: str
     Options: dict[str, str] | None
 
 
-class SwarmUnlockRequest(TypedDict, total=False):
+class SwarmUnlockRequest(TypedDict):
     UnlockKey: str
 
 
-class SwarmUnlockkeyResponse(TypedDict, total=False):
+class SwarmUnlockkeyResponse(TypedDict):
     UnlockKey: str
 
 
-class SystemDataUsageResponse(TypedDict, total=False):
+class SystemDataUsageResponse(TypedDict):
     ImageUsage: ImagesDiskUsage
     ContainerUsage: ContainersDiskUsage
     VolumeUsage: VolumesDiskUsage
@@ -2090,7 +2090,7 @@ class SystemDataUsageResponse(TypedDict, total=False):
     BuildCache: list[BuildCache] | None
 
 
-class SystemInfo(TypedDict, total=False):
+class SystemInfo(TypedDict):
     ID: str
     Containers: int
     ContainersRunning: int
@@ -2159,12 +2159,12 @@ class SystemInfo(TypedDict, total=False):
     KernelMemoryTCP: bool
 
 
-class SystemInfoDefaultAddressPoolsItem(TypedDict, total=False):
+class SystemInfoDefaultAddressPoolsItem(TypedDict):
     Base: str
     Size: int
 
 
-class SystemVersion(TypedDict, total=False):
+class SystemVersion(TypedDict):
     Platform: SystemVersionPlatform
     Components: list[SystemVersionComponentsItem] | None
     Version: str
@@ -2179,23 +2179,23 @@ class SystemVersion(TypedDict, total=False):
     BuildTime: str
 
 
-class SystemVersionComponentsItem(TypedDict, total=False):
+class SystemVersionComponentsItem(TypedDict):
     Name: str
     Version: str
     Details: dict[str, Any] | None
 
 
-class SystemVersionPlatform(TypedDict, total=False):
+class SystemVersionPlatform(TypedDict):
     Name: str
 
 
-class TLSInfo(TypedDict, total=False):
+class TLSInfo(TypedDict):
     TrustRoot: str
     CertIssuerSubject: str
     CertIssuerPublicKey: str
 
 
-class Task(TypedDict, total=False):
+class Task(TypedDict):
     ID: str
     Version: ObjectVersion
     CreatedAt: str
@@ -2213,7 +2213,7 @@ class Task(TypedDict, total=False):
     NetworksAttachments: list[NetworkAttachment] | None
 
 
-class TaskSpec(TypedDict, total=False):
+class TaskSpec(TypedDict):
     PluginSpec: TaskSpecPluginSpec
     ContainerSpec: TaskSpecContainerSpec
     NetworkAttachmentSpec: TaskSpecNetworkAttachmentSpec
@@ -2226,7 +2226,7 @@ class TaskSpec(TypedDict, total=False):
     LogDriver: TaskSpecLogDriver
 
 
-class TaskSpecContainerSpec(TypedDict, total=False):
+class TaskSpecContainerSpec(TypedDict):
     Image: str
     Labels: dict[str, str] | None
     Command: list[str] | None
@@ -2257,27 +2257,27 @@ class TaskSpecContainerSpec(TypedDict, total=False):
     Ulimits: list[TaskSpecContainerSpecUlimitsItem] | None
 
 
-class TaskSpecContainerSpecConfigsItem(TypedDict, total=False):
+class TaskSpecContainerSpecConfigsItem(TypedDict):
     File: TaskSpecContainerSpecConfigsItemFile
     Runtime: dict[str, Any] | None
     ConfigID: str
     ConfigName: str
 
 
-class TaskSpecContainerSpecConfigsItemFile(TypedDict, total=False):
+class TaskSpecContainerSpecConfigsItemFile(TypedDict):
     Name: str
     UID: str
     GID: str
     Mode: int
 
 
-class TaskSpecContainerSpecDNSConfig(TypedDict, total=False):
+class TaskSpecContainerSpecDNSConfig(TypedDict):
     Nameservers: list[str] | None
     Search: list[str] | None
     Options: list[str] | None
 
 
-class TaskSpecContainerSpecPrivileges(TypedDict, total=False):
+class TaskSpecContainerSpecPrivileges(TypedDict):
     CredentialSpec: TaskSpecContainerSpecPrivilegesCredentialSpec
     SELinuxContext: TaskSpecContainerSpecPrivilegesSELinuxContext
     Seccomp: TaskSpecContainerSpecPrivilegesSeccomp
@@ -2285,17 +2285,17 @@ class TaskSpecContainerSpecPrivileges(TypedDict, total=False):
     NoNewPrivileges: bool
 
 
-class TaskSpecContainerSpecPrivilegesAppArmor(TypedDict, total=False):
+class TaskSpecContainerSpecPrivilegesAppArmor(TypedDict):
     Mode: TaskSpecContainerSpecPrivilegesAppArmorMode
 
 
-class TaskSpecContainerSpecPrivilegesCredentialSpec(TypedDict, total=False):
+class TaskSpecContainerSpecPrivilegesCredentialSpec(TypedDict):
     Config: str
     File: str
     Registry: str
 
 
-class TaskSpecContainerSpecPrivilegesSELinuxContext(TypedDict, total=False):
+class TaskSpecContainerSpecPrivilegesSELinuxContext(TypedDict):
     Disable: bool
     User: str
     Role: str
@@ -2303,76 +2303,76 @@ class TaskSpecContainerSpecPrivilegesSELinuxContext(TypedDict, total=False):
     Level: str
 
 
-class TaskSpecContainerSpecPrivilegesSeccomp(TypedDict, total=False):
+class TaskSpecContainerSpecPrivilegesSeccomp(TypedDict):
     Mode: TaskSpecContainerSpecPrivilegesSeccompMode
     Profile: str
 
 
-class TaskSpecContainerSpecSecretsItem(TypedDict, total=False):
+class TaskSpecContainerSpecSecretsItem(TypedDict):
     File: TaskSpecContainerSpecSecretsItemFile
     SecretID: str
     SecretName: str
 
 
-class TaskSpecContainerSpecSecretsItemFile(TypedDict, total=False):
+class TaskSpecContainerSpecSecretsItemFile(TypedDict):
     Name: str
     UID: str
     GID: str
     Mode: int
 
 
-class TaskSpecContainerSpecUlimitsItem(TypedDict, total=False):
+class TaskSpecContainerSpecUlimitsItem(TypedDict):
     Name: str
     Soft: int
     Hard: int
 
 
-class TaskSpecLogDriver(TypedDict, total=False):
+class TaskSpecLogDriver(TypedDict):
     Name: str
     Options: dict[str, str] | None
 
 
-class TaskSpecNetworkAttachmentSpec(TypedDict, total=False):
+class TaskSpecNetworkAttachmentSpec(TypedDict):
     ContainerID: str
 
 
-class TaskSpecPlacement(TypedDict, total=False):
+class TaskSpecPlacement(TypedDict):
     Constraints: list[str] | None
     Preferences: list[TaskSpecPlacementPreferencesItem] | None
     MaxReplicas: int
     Platforms: list[Platform] | None
 
 
-class TaskSpecPlacementPreferencesItem(TypedDict, total=False):
+class TaskSpecPlacementPreferencesItem(TypedDict):
     Spread: TaskSpecPlacementPreferencesItemSpread
 
 
-class TaskSpecPlacementPreferencesItemSpread(TypedDict, total=False):
+class TaskSpecPlacementPreferencesItemSpread(TypedDict):
     SpreadDescriptor: str
 
 
-class TaskSpecPluginSpec(TypedDict, total=False):
+class TaskSpecPluginSpec(TypedDict):
     Name: str
     Remote: str
     Disabled: bool
     PluginPrivilege: list[PluginPrivilege] | None
 
 
-class TaskSpecResources(TypedDict, total=False):
+class TaskSpecResources(TypedDict):
     Limits: Limit
     Reservations: ResourceObject
     SwapBytes: int | None
     MemorySwappiness: int | None
 
 
-class TaskSpecRestartPolicy(TypedDict, total=False):
+class TaskSpecRestartPolicy(TypedDict):
     Condition: TaskSpecRestartPolicyCondition
     Delay: int
     MaxAttempts: int
     Window: int
 
 
-class TaskStatus(TypedDict, total=False):
+class TaskStatus(TypedDict):
     Timestamp: str
     State: TaskState
     Message: str
@@ -2381,16 +2381,16 @@ class TaskStatus(TypedDict, total=False):
     PortStatus: PortStatus
 
 
-class ThrottleDevice(TypedDict, total=False):
+class ThrottleDevice(TypedDict):
     Path: str
     Rate: int
 
 
-class Topology(TypedDict, total=False):
+class Topology(TypedDict):
     Segments: dict[str, str] | None
 
 
-class Volume(TypedDict, total=False):
+class Volume(TypedDict):
     Name: str
     Driver: str
     Mountpoint: str
@@ -2403,7 +2403,7 @@ class Volume(TypedDict, total=False):
     UsageData: VolumeUsageData | None
 
 
-class VolumeCreateRequest(TypedDict, total=False):
+class VolumeCreateRequest(TypedDict):
     Name: str
     Driver: str
     DriverOpts: dict[str, str] | None
@@ -2411,26 +2411,26 @@ class VolumeCreateRequest(TypedDict, total=False):
     ClusterVolumeSpec: ClusterVolumeSpec
 
 
-class VolumeListResponse(TypedDict, total=False):
+class VolumeListResponse(TypedDict):
     Volumes: list[Volume] | None
     Warnings: list[str] | None
 
 
-class VolumePruneResponse(TypedDict, total=False):
+class VolumePruneResponse(TypedDict):
     VolumesDeleted: list[str] | None
     SpaceReclaimed: int
 
 
-class VolumeUpdateRequest(TypedDict, total=False):
+class VolumeUpdateRequest(TypedDict):
     Spec: ClusterVolumeSpec
 
 
-class VolumeUsageData(TypedDict, total=False):
+class VolumeUsageData(TypedDict):
     Size: int
     RefCount: int
 
 
-class VolumesDiskUsage(TypedDict, total=False):
+class VolumesDiskUsage(TypedDict):
     ActiveCount: int
     TotalCount: int
     Reclaimable: int
@@ -2447,7 +2447,6 @@ OCIPlatform = TypedDict(
         "os.features": list[str] | None,
         "variant": str,
     },
-    total=False,
 )
 
 

@@ -1,8 +1,9 @@
 """
 The types of the engine's documents, for annotations.
 
-Every document is a ``TypedDict`` with the engine's own keys. No key is required: different engines leave out
-different ones, and a document may hold keys that are newer than these types. Engines send null for many an
+Every document is a ``TypedDict`` with the engine's own keys. To a type checker all of them are there, so that
+``document["State"]["Status"]`` can be written as it is meant; engines of different versions leave some out, and
+``get`` is for those. A document may also hold keys that are newer than these types. Engines send null for many an
 empty array or map, so each of those may be None. Nothing here is imported before you ask for it.
 """
 

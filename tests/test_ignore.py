@@ -124,11 +124,8 @@ TABLE = [(text, yes.split(" "), no.split(" ")) for text, yes, no in CASES] + CAS
 def test_rules(text: str, ignored: list[str], sent: list[str]) -> None:
     rules = IgnoreRules.parse(text)
     assert [path for path in ignored if path and not rules.matches(path)] == []
-    assert [path for path in sent if path and rules.matches(path)] == []
-    from_bytes = IgnoreRules.parse(text.encode())
-    assert [from_bytes.matches(path) for path in ignored + sent] == [
-        rules.matches(path) for path in ignored + sent
-    ]
+    assert [path for path in sent if rules.matches(path)] == []
+    assert IgnoreRules.parse(text.encode()) == rules
 
 
 def test_the_context_itself_is_never_ignored() -> None:
@@ -217,9 +214,7 @@ def test_covers(text: str, covered: str, entered: str) -> None:
 
 names = st.sampled_from(["a", "b", "ab", "a.b", "*", "-", "A"])
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
-pieces = st.sampled_from(
-    ["a", "b", ".", "*", "?", "**", "/", "**/", "[ab]", "[^a]", "[*-/]", "\\*", "-", "A"]
-)
+pieces = st.sampled_from(["a", "b", ".", "*", "?", "**", "/", "**/", "[ab]", "[^a]", "[*-/]", "\\*", "-", "A"])
 patterns = st.one_of(st.lists(pieces, min_size=1, max_size=5).map("".join), paths)
 lines = st.tuples(st.sampled_from(["", "", "!"]), patterns).map("".join)
 

@@ -4,8 +4,9 @@ Generate the types of the engine's documents from the names and types of its API
 Run from anywhere: ``python tools/generate_types.py``. It writes ``anydocker/_generated_types.py``, and in
 ``anydocker/types.py`` the imports and ``__all__``; what is written there by hand stays.
 
-Every document is a ``TypedDict`` with Docker's own keys, none of them required, since engines of different
-versions leave keys out. Inline objects and enumerations are named for their place: parent and key, with
+Every document is a ``TypedDict`` with Docker's own keys. To a type checker all of them are there, so that
+``document["State"]["Status"]`` can be written as it is meant; engines of different versions leave some out, and
+``get`` is for those. Inline objects and enumerations are named for their place: parent and key, with
 ``Item`` for the items of an array and ``Value`` for the values of a map. Documents that only an operation has
 are named for the operation: ``ContainerPruneResponse``, ``NetworkCreateRequest``.
 """
@@ -281,12 +282,12 @@ def _enumeration(name: str, values: Iterable[str]) -> str:
 
 def _class(name: str, keys: Mapping[str, str]) -> str:
     body = "".join(f"    {key}: {annotation}\n" for key, annotation in keys.items())
-    return f"class {name}(TypedDict, total=False):\n{body}"
+    return f"class {name}(TypedDict):\n{body}"
 
 
 def _call(name: str, keys: Mapping[str, str]) -> str:
     body = "".join(f'        "{key}": {annotation},\n' for key, annotation in keys.items())
-    return f'{name} = TypedDict(\n    "{name}",\n    {{\n{body}    }},\n    total=False,\n)\n'
+    return f'{name} = TypedDict(\n    "{name}",\n    {{\n{body}    }},\n)\n'
 
 
 def main() -> None:

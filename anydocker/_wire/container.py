@@ -66,7 +66,7 @@ def container_document(
     workdir: str | None = None,
     tty: bool = False,
     stdin: bool = False,
-    ports: Mapping[PortKey, HostPort | Sequence[HostPort]] | None = None,
+    ports: Mapping[PortKey, HostPort | list[HostPort]] | None = None,
     mounts: Sequence[Mount] = (),
     network: str | None = None,
     config: Mapping[str, Any] | None = None,
@@ -114,9 +114,12 @@ def exec_command(command: Sequence[str], what: str, *, empty: bool = False) -> l
         msg = f"{what} is empty"
         raise ValueError(msg)
     for word in words:
-        if not isinstance(word, str):
-            msg = f"{what}: expected words of type str, not {word!r}"  # type: ignore[unreachable]  # a caller without types
-            raise TypeError(msg)
+        match word:
+            case str():
+                continue
+            case _:
+                msg = f"{what}: expected words of type str, not {word!r}"
+                raise TypeError(msg)
     return words
 
 
@@ -133,17 +136,20 @@ def merge(document: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
     """Merge ``config`` into ``document``: mappings key by key, anything else replaced."""
     merged = dict(document)
     for key, value in config.items():
-        mine = merged.get(key)
-        merged[key] = merge(mine, value) if isinstance(mine, dict) and isinstance(value, Mapping) else value
+        match merged.get(key), value:
+            case {**mine}, {**theirs}:
+                merged[key] = merge(mine, theirs)
+            case _:
+                merged[key] = value
     return merged
 
 
 def _ports(
-    ports: Mapping[PortKey, HostPort | Sequence[HostPort]],
+    ports: Mapping[PortKey, HostPort | list[HostPort]],
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, str]]]]:
-    bindings = {}
+    bindings: dict[str, list[dict[str, str]]] = {}
     for port, host in ports.items():
-        hosts = host if isinstance(host, list) else [host]
+        hosts: list[HostPort] = host if isinstance(host, list) else [host]
         bindings[port_key(port)] = [_binding(one, port) for one in hosts]
     return {port: {} for port in bindings}, bindings
 

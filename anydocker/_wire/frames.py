@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from struct import Struct
-from typing import Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from anydocker.errors import ProtocolError, StreamError, TruncatedStream
 
@@ -42,7 +42,8 @@ class Frame(NamedTuple):
 
 
 # A frame is made for every flush of the engine: the generated __new__ costs three times as much.
-frame = cast("Callable[[tuple[StreamName, bytes]], Frame]", partial(tuple.__new__, Frame))
+_NEW: Final = cast("Any", tuple).__new__
+frame = cast("Callable[[tuple[StreamName, bytes]], Frame]", partial(_NEW, Frame))
 
 
 class FrameDecoder:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from anydocker._wire.frames import Frame, StreamName
 
@@ -29,7 +29,8 @@ class Line(NamedTuple):
     """The line without its line feed (or carriage return and line feed); bytes that are not UTF-8 are U+FFFD."""
 
 
-_line = cast("Callable[[tuple[StreamName, str]], Line]", partial(tuple.__new__, Line))
+_NEW: Final = cast("Any", tuple).__new__
+_line = cast("Callable[[tuple[StreamName, str]], Line]", partial(_NEW, Line))
 
 
 class LineDecoder:

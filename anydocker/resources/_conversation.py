@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from anydocker._concurrency import hidden_task_group
 from anydocker.errors import TruncatedStream
 from anydocker.streams import AttachStream, Output
 
-__all__ = ("Input", "converse")
+__all__ = ("SETTLE_SECONDS", "Input", "converse")
+
+SETTLE_SECONDS: Final = 10.0
+"""How long after the end of its output, in seconds, the engine has to say that a process has ended, too."""
 
 Input: TypeAlias = bytes | AsyncIterable[bytes] | None
 """What a process is given to read: bytes, a stream of them, or None for no input at all."""

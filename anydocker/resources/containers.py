@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Containers", "Ports", "PullPolicy")
 
-Ports: TypeAlias = Mapping[PortKey, HostPort | Sequence[HostPort]]
+Ports: TypeAlias = Mapping[PortKey, HostPort | list[HostPort]]
 """Ports of the container, and where each is published: ``{80: None, "53/udp": 5353, 443: ("127.0.0.1", 8443)}``."""
 PullPolicy: TypeAlias = Literal["missing", "always", "never"]
 """When to pull the image: if the engine does not have it, in any case, never."""

@@ -11,6 +11,7 @@ import anyio
 from anydocker._wire.container import environment, exec_command
 from anydocker._wire.query import path_segment
 from anydocker.errors import TruncatedStream
+from anydocker.resources._conversation import SETTLE_SECONDS
 from anydocker.streams import AttachStream, BodyStream
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ("ExecStream", "exec_document", "open_exec")
 
-# Seconds after the end of the output in which the engine has to say that the process has ended, too.
-SETTLE_SECONDS: Final = 10.0
 # Seconds between two questions meanwhile: there is nothing to wait on for an exec.
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.25

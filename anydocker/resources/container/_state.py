@@ -1,0 +1,214 @@
+"""Starting, stopping, changing and removing a container."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+import attrs
+
+from anydocker.resources.container._base import ContainerBase
+from anydocker.streams import PendingExit
+
+if TYPE_CHECKING:
+    from anydocker.types import ContainerTopResponse, FilesystemChange
+
+__all__ = ("ContainerState", "WaitCondition")
+
+WaitCondition: TypeAlias = Literal["not-running", "next-exit", "removed"]
+"""Not running (at once if it is not), its next exit, or its removal."""
+
+
+@attrs.frozen
+class ContainerState(ContainerBase):
+    """The part of the handle that changes the container as a whole."""
+
+    async def start(self) -> bool:
+        """
+        Start the container.
+
+        ``POST /containers/{id}/start`` (``ContainerStart``).
+
+        Returns:
+            False if it was running already.
+
+        Raises:
+            NotFound: There is no such container.
+            BadRequest: Its command cannot be started.
+
+        If cancelled: it may be started.
+        """
+        return await self._act("start")
+
+    async def stop(self, *, signal: str | None = None, grace_seconds: int | None = None) -> bool:
+        """
+        Stop the container; the engine kills it when the grace period is over.
+
+        ``POST /containers/{id}/stop`` (``ContainerStop``).
+
+        Args:
+            signal: Name or number, such as ``"SIGINT"``. Default: the container's own, or SIGTERM. API 1.42.
+            grace_seconds: Whole seconds; 0 kills at once, -1 waits for ever. Default: the container's own, or ten.
+
+        Returns:
+            False if it was not running.
+
+        Raises:
+            NotFound: There is no such container.
+            UnsupportedByEngine: ``signal`` is given and a lower version is spoken.
+
+        If cancelled: the engine may go on stopping it.
+        """
+        if signal is not None:
+            self._docker.require("1.42", "stop(signal=...)")
+        return await self._act("stop", signal=signal, t=grace_seconds)
+
+    async def restart(self, *, signal: str | None = None, grace_seconds: int | None = None) -> None:
+        """
+        Stop the container, as :meth:`stop` does, and start it.
+
+        ``POST /containers/{id}/restart`` (``ContainerRestart``). Arguments and errors are those of :meth:`stop`.
+
+        If cancelled: the engine may go on; the container may be left stopped.
+        """
+        if signal is not None:
+            self._docker.require("1.42", "restart(signal=...)")
+        await self._act("restart", signal=signal, t=grace_seconds)
+
+    async def kill(self, signal: str = "SIGKILL") -> None:
+        """
+        Send a signal to the main process.
+
+        ``POST /containers/{id}/kill`` (``ContainerKill``).
+
+        Args:
+            signal: Name or number.
+
+        Raises:
+            NotFound: There is no such container.
+            Conflict: It is not running.
+
+        If cancelled: the signal may have been sent.
+        """
+        await self._act("kill", signal=signal)
+
+    async def pause(self) -> None:
+        """
+        Suspend every process: ``POST /containers/{id}/pause`` (``ContainerPause``).
+
+        Raises:
+            Conflict: It is not running, or suspended already.
+        """
+        await self._act("pause")
+
+    async def unpause(self) -> None:
+        """
+        Let every process go on: ``POST /containers/{id}/unpause`` (``ContainerUnpause``).
+
+        Raises:
+            Conflict: It is not suspended. (Docker 20.10 answers 500: EngineFault.)
+        """
+        await self._act("unpause")
+
+    async def rename(self, name: str) -> None:
+        """
+        Give it another name; this handle keeps the name it has.
+
+        ``POST /containers/{id}/rename`` (``ContainerRename``).
+
+        Raises:
+            Conflict: The name is taken.
+        """
+        await self._act("rename", name=name)
+
+    async def remove(self, *, force: bool = False, volumes: bool = False) -> None:
+        """
+        Remove the container.
+
+        ``DELETE /containers/{id}`` (``ContainerDelete``).
+
+        Args:
+            force: Kill it first if it is running.
+            volumes: Remove its unnamed volumes, too.
+
+        Raises:
+            NotFound: There is no such container.
+            Conflict: It is running and ``force`` is not given, or it is being removed already.
+
+        If cancelled: it may have been removed.
+        """
+        query = {"force": force, "v": volumes}
+        await self._docker.request("DELETE", self._path, query=query, own_connection=True)
+
+    async def wait(self, condition: WaitCondition = "not-running") -> int:
+        """
+        Wait for the container to end.
+
+        ``POST /containers/{id}/wait`` (``ContainerWait``). To be sure not to miss the end, open the wait before
+        the start: :meth:`open_wait`.
+
+        Args:
+            condition: What to wait for.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            NotFound: There is no such container.
+            StreamError: The engine could not wait; it says why.
+
+        If cancelled: nothing is left behind.
+        """
+        async with self.open_wait(condition) as pending:
+            return await pending.exit_code()
+
+    @asynccontextmanager
+    async def open_wait(self, condition: WaitCondition = "next-exit") -> AsyncGenerator[PendingExit, None]:
+        """
+        Begin to wait, and do something else meanwhile, such as starting the container.
+
+        The arguments are those of :meth:`wait`. The engine waits from the moment the block is entered.
+
+        Yields:
+            The exit to come: ``await pending.exit_code()``.
+        """
+        path = f"{self._path}/wait"
+        async with self._docker.open_request("POST", path, query={"condition": condition}) as body:
+            yield PendingExit(body)
+
+    async def top(self, ps_args: str | None = None) -> ContainerTopResponse:
+        """
+        The processes of the container: ``GET /containers/{id}/top`` (``ContainerTop``).
+
+        Args:
+            ps_args: Options for ``ps``, such as ``"aux"``.
+
+        Returns:
+            ``Titles`` of the columns, and ``Processes`` with a list of texts for each.
+
+        Raises:
+            Conflict: It is not running. (Some engines answer 500: EngineFault.)
+        """
+        response = await self._docker.request("GET", f"{self._path}/top", query={"ps_args": ps_args})
+        return cast("ContainerTopResponse", response.json())
+
+    async def changes(self) -> list[FilesystemChange]:
+        """What differs from the image: ``GET /containers/{id}/changes`` (``ContainerChanges``)."""
+        response = await self._docker.request("GET", f"{self._path}/changes")
+        return cast("list[FilesystemChange]", response.json() or [])
+
+    async def update(self, config: Mapping[str, Any]) -> list[str]:
+        """
+        Change limits and restart policy of a container.
+
+        ``POST /containers/{id}/update`` (``ContainerUpdate``).
+
+        Args:
+            config: The document with what to change, such as ``{"Memory": 64 << 20}``.
+
+        Returns:
+            Warnings.
+        """
+        response = await self._docker.request("POST", f"{self._path}/update", json=dict(config))
+        return list(response.json().get("Warnings") or [])
