@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, cast
 
 from anyio import create_task_group, get_cancelled_exc_class, move_on_after
 from anyio.abc import TaskGroup
@@ -51,10 +51,9 @@ async def hidden_task_group() -> AsyncGenerator[TaskGroup, None]:
         raise failed
 
 
-def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    exc: BaseException = group
+def _first_leaf(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
+        exc = cast("BaseExceptionGroup[BaseException]", exc).exceptions[0]
     return exc
 
 

@@ -89,8 +89,7 @@ def resolve(
         case str():
             return _parse(host, "the argument host=")
         case _:
-            msg = f"host={host!r}: an address is a str, such as 'unix:///var/run/docker.sock'"
-            raise TypeError(msg)
+            raise TypeError(f"host={host!r}: an address is a str, such as 'unix:///var/run/docker.sock'")
     if environ.get("DOCKER_HOST"):
         return _parse(environ["DOCKER_HOST"], "DOCKER_HOST")
     runtime = environ.get("XDG_RUNTIME_DIR")

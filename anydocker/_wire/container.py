@@ -7,7 +7,7 @@ Every option is checked here, before anything is sent, and the message of an err
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
@@ -118,8 +118,7 @@ def exec_command(command: Sequence[str], what: str, *, empty: bool = False) -> l
             case str():
                 continue
             case _:
-                msg = f"{what}: expected words of type str, not {word!r}"
-                raise TypeError(msg)
+                raise TypeError(f"{what}: expected words of type str, not {word!r}")
     return words
 
 
@@ -136,11 +135,10 @@ def merge(document: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
     """Merge ``config`` into ``document``: mappings key by key, anything else replaced."""
     merged = dict(document)
     for key, value in config.items():
-        match merged.get(key), value:
-            case {**mine}, {**theirs}:
-                merged[key] = merge(mine, theirs)
-            case _:
-                merged[key] = value
+        mine = merged.get(key)
+        if isinstance(mine, dict) and isinstance(value, Mapping):
+            value = merge(cast("dict[str, Any]", mine), cast("Mapping[str, Any]", value))  # noqa: PLW2901
+        merged[key] = value
     return merged
 
 
