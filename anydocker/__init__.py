@@ -10,9 +10,16 @@ The Docker Engine client for structured concurrency: native on trio and asyncio.
 from anydocker._client import Docker as Docker
 from anydocker._client import Ping as Ping
 from anydocker._client import Response as Response
+from anydocker._client import Statistics as Statistics
 from anydocker._client import connect as connect
 from anydocker._endpoint import Endpoint as Endpoint
+from anydocker._wire.archive import ArchiveInfo as ArchiveInfo
+from anydocker._wire.build import BuildLimits as BuildLimits
+from anydocker._wire.build import Ulimit as Ulimit
 from anydocker._wire.container import Mount as Mount
+from anydocker._wire.options import ContainerOptions as ContainerOptions
+from anydocker._wire.options import Device as Device
+from anydocker._wire.options import HealthCheck as HealthCheck
 from anydocker.auth import Credentials as Credentials
 from anydocker.errors import APIError as APIError
 from anydocker.errors import AuthError as AuthError
@@ -37,12 +44,16 @@ from anydocker.errors import StreamError as StreamError
 from anydocker.errors import TruncatedStream as TruncatedStream
 from anydocker.errors import Unauthorized as Unauthorized
 from anydocker.errors import Unavailable as Unavailable
+from anydocker.errors import Unhealthy as Unhealthy
 from anydocker.errors import UnsupportedByEngine as UnsupportedByEngine
 from anydocker.resources.container import Container as Container
+from anydocker.resources.container import PublishedPort as PublishedPort
 from anydocker.resources.containers import Containers as Containers
 from anydocker.resources.exec import ExecStream as ExecStream
 from anydocker.resources.images import Image as Image
 from anydocker.resources.images import Images as Images
+from anydocker.resources.images import Pushed as Pushed
+from anydocker.streams import ArchiveStream as ArchiveStream
 from anydocker.streams import AttachStream as AttachStream
 from anydocker.streams import BodyStream as BodyStream
 from anydocker.streams import BuildEvent as BuildEvent
@@ -69,6 +80,7 @@ __all__ = (
     "Endpoint",
     "Ping",
     "Response",
+    "Statistics",
     "Containers",
     "Images",
     # handles
@@ -77,9 +89,15 @@ __all__ = (
     "Image",
     "PendingExit",
     # arguments
+    "BuildLimits",
+    "ContainerOptions",
     "Credentials",
+    "Device",
+    "HealthCheck",
     "Mount",
+    "Ulimit",
     # values
+    "ArchiveInfo",
     "BuildEvent",
     "Completed",
     "Event",
@@ -87,8 +105,11 @@ __all__ = (
     "Line",
     "Output",
     "Progress",
+    "PublishedPort",
+    "Pushed",
     "Stats",
     # streams
+    "ArchiveStream",
     "AttachStream",
     "BodyStream",
     "BuildStream",
@@ -122,5 +143,6 @@ __all__ = (
     "TruncatedStream",
     "Unauthorized",
     "Unavailable",
+    "Unhealthy",
     "UnsupportedByEngine",
 )

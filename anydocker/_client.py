@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from anydocker._transport.pool import Transport
     from anydocker.types import SystemInfo, SystemVersion
 
-__all__ = ("Docker", "Ping", "Response", "connect")
+__all__ = ("Docker", "Ping", "Response", "Statistics", "connect")
 
 # Bytes of the body of a refusal.
 _MAX_REFUSAL: Final = 1024 * 1024
@@ -83,6 +83,20 @@ class Ping:
     experimental: bool = False
     swarm: str = ""
     podman: bool = False
+
+
+@attrs.frozen
+class Statistics:
+    """
+    The connections a client holds at the moment.
+
+    Attributes:
+        idle_connections: Those that are kept for the next calls.
+        open_streams: Those that streams hold, and calls that have a connection of their own.
+    """
+
+    idle_connections: int
+    open_streams: int
 
 
 def connect(
@@ -185,6 +199,13 @@ class Docker:
 
     def __repr__(self) -> str:
         return f"<Docker {self.endpoint.url}>"
+
+    def statistics(self) -> Statistics:
+        """Count the connections that are held at the moment: none before the block is entered and after it."""
+        transport = self._transport
+        if transport is None:
+            return Statistics(0, 0)
+        return Statistics(transport.idle_connections, transport.open_streams)
 
     # -- version
 

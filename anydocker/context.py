@@ -426,7 +426,7 @@ def _header(path: str, kind: bytes, status: os.stat_result, *, size: int = 0, li
 
 
 def _encode(info: tarfile.TarInfo) -> bytes:
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    return info.tobuf(tarfile.PAX_FORMAT)
 
 
 def _padding(size: int) -> bytes:

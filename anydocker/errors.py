@@ -24,6 +24,7 @@ Every public error of anydocker.
     ├─ ExitError                a process ended with a code that is not 0: exit_code, stdout, stderr
     │  ├─ ContainerFailed
     │  └─ ExecFailed
+    ├─ Unhealthy                a container did not become healthy: message, output
     ├─ ContextError             a build context or a .dockerignore that cannot be used
     ├─ AuthError                credentials that cannot be read or were not found
     └─ InvalidReference         an image reference the grammar does not know (also a ValueError)
@@ -61,6 +62,7 @@ __all__ = (
     "TruncatedStream",
     "Unauthorized",
     "Unavailable",
+    "Unhealthy",
     "UnsupportedByEngine",
 )
 
@@ -206,6 +208,24 @@ class ContainerFailed(ExitError):
 
 class ExecFailed(ExitError):
     """A command executed in a container failed."""
+
+
+class Unhealthy(DockerError):
+    """
+    A container did not become healthy.
+
+    Attributes:
+        message: What became of it.
+        output: What its last probe said.
+    """
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message, output)
+        self.message = message
+        self.output = output
+
+    def __str__(self) -> str:
+        return self.message + (f"; its last probe said: {self.output.strip()}" if self.output.strip() else "")
 
 
 class ContextError(DockerError):

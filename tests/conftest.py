@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -33,14 +32,13 @@ BACKENDS: Final = [
         if find_spec("uvloop") is not None
         else []
     ),
-    pytest.param(("trio", {}), id="trio"),
+    pytest.param("trio", id="trio"),
 ]
 
 
 @pytest.fixture(params=BACKENDS)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
-    backend: tuple[str, dict[str, object]] = request.param
-    return backend
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # -- what a live test leaves behind
 
-LISTINGS: Final = {
-    "container": ("/containers/json", {"all": True}),
-    "network": ("/networks", {}),
-    "volume": ("/volumes", {}),
-}
+LISTINGS: Final = {"container": "/containers/json", "network": "/networks", "volume": "/volumes"}
 # An engine goes on for a moment with what a client that has left asked of it. Seconds.
 PATIENCE: Final = 5.0
 
@@ -78,13 +72,11 @@ Left = dict[tuple[str, str], str]
 async def _listing(host: str) -> Left:
     found: Left = {}
     async with anydocker.connect(host) as client:
-        for kind, (path, query) in LISTINGS.items():
-            answer = json.loads((await client.request("GET", path, query=query)).body)
+        for kind, path in LISTINGS.items():
+            answer = (await client.request("GET", path, query={"all": True})).json()
             documents: list[dict[str, Any]] = answer["Volumes"] or [] if kind == "volume" else answer
             for document in documents:
-                found[kind, document.get("Id") or document["Name"]] = str(
-                    document.get("Names") or document.get("Name")
-                )
+                found[kind, document.get("Id") or document["Name"]] = str(document.get("Names") or document.get("Name"))
     return found
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.live]
 DOCKERFILE: Final = "FROM scratch\nCOPY . /\n"
 
 # Ends with a slash: a directory. "a -> b": a link. Otherwise a file that holds its own path.
-TREE: Final = [
+TREE: Final = (
     "Dockerfile",
     "Makefile",
     "README.md",
@@ -55,14 +54,14 @@ TREE: Final = [
     "#hash",
     "with space",
     "docker/Dockerfile.prod",
-]
-SMALL: Final = ["Dockerfile", "a", "a-b", "a.b", "d/a", "d/b/a", "d/b/c/a", "d/bb", "e/a"]
+)
+SMALL: Final = ("Dockerfile", "a", "a-b", "a.b", "d/a", "d/b/a", "d/b/c/a", "d/bb", "e/a")
 
 
 @attrs.frozen
 class Case:
     ignore: str | None
-    tree: tuple[str, ...] = attrs.field(default=TREE, converter=tuple)
+    tree: tuple[str, ...] = TREE
     dockerfile: str | None = None
 
 
@@ -95,11 +94,11 @@ CASES: Final = [
     Case("\ufeff.env\r\n.git\r\n"),
     Case("./docs//deep/../deep/er/page.html\n../outside\n."),
     Case("\\!bang\n!!bang"),
-    Case("*\n!*/*\n*/b", SMALL),
+    Case("*\n!d\n*/b", SMALL),
     Case("d\n!d/b\nd/b/c", SMALL),
     Case("**/a\n!a", SMALL),
     Case("a*\n!a.b", SMALL),
-    Case("**b", SMALL),
+    Case("**/b", SMALL),
     Case("d/**/a", SMALL),
 ]
 
@@ -119,8 +118,8 @@ def plant(root: Path, case: Case) -> Path:
     for name, mode in {"app.py": 0o4755, "README.md": 0o600, "empty": 0o1711}.items():
         if (root / name).exists():
             (root / name).chmod(mode)
-    for path in root.rglob("*"):
-        os.utime(path, ns=(0, 1_600_000_000_123_456_789), follow_symlinks=False)
+    for planted in root.rglob("*"):
+        os.utime(planted, ns=(0, 1_600_000_000_123_456_789), follow_symlinks=False)
     return root
 
 
@@ -131,7 +130,7 @@ Image = dict[str, tuple[object, ...]]
 class CommandLine:
     host: str
     config: str
-    seen: dict[object, Image] = attrs.field(factory=dict)
+    seen: dict[object, Image]
 
     def build(self, *arguments: str, stdin: bytes = b"") -> Image:
         built = self.run("build", "--quiet", "--no-cache", *arguments, stdin=stdin).decode().strip()
@@ -144,6 +143,9 @@ class CommandLine:
         if key not in self.seen:
             self.seen[key] = self.build(*arguments, stdin=stdin)
         return self.seen[key]
+
+    def build_tar(self, dockerfile: str, tar: bytes) -> Image:
+        return self.build_once((dockerfile, tar), "--file", dockerfile, "-", stdin=tar)
 
     def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         environment = {**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": self.config, "DOCKER_HOST": self.host}
@@ -178,9 +180,9 @@ def facts(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[object, ..
 
 
 @pytest.fixture(scope="session")
-def command_line(engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+def command_line(engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     # The user's own configuration may name credential helpers and contexts.
-    yield CommandLine(engine_host, str(tmp_path_factory.mktemp("config")))
+    return CommandLine(engine_host, str(tmp_path_factory.mktemp("config")), {})
 
 
 async def tar_of(root: Path, **arguments: str | None) -> tuple[str, bytes]:
@@ -198,9 +200,9 @@ def tar_names(tar: bytes) -> set[str]:
 async def test_the_image_is_the_same(case: Case, tmp_path: Path, command_line: CommandLine) -> None:
     root = plant(tmp_path, case)
     named = ["--file", str(root / case.dockerfile)] if case.dockerfile else []
-    expected = await to_thread.run_sync(command_line.build_once, case, *named, str(root))
+    expected = await to_thread.run_sync(lambda: command_line.build_once(case, *named, str(root)))
     dockerfile, tar = await tar_of(root, dockerfile=case.dockerfile)
-    actual = await to_thread.run_sync(lambda: command_line.build("--file", dockerfile, "-", stdin=tar))
+    actual = await to_thread.run_sync(command_line.build_tar, dockerfile, tar)
     assert actual == expected
     # The engine takes its own two files out, and makes the parents of what was excepted; all else is in the tar.
     assert tar_names(tar) - set(expected) <= {dockerfile, ".dockerignore"}
@@ -218,17 +220,15 @@ async def test_the_image_is_the_same_with_a_dockerfile_from_elsewhere(
     outside.write_text(DOCKERFILE)
     theirs = "-" if how == "text" else str(outside)
     expected = await to_thread.run_sync(
-        lambda: command_line.build_once((case, how), "--file", theirs, str(root), stdin=DOCKERFILE.encode())
+        lambda: command_line.build("--file", theirs, str(root), stdin=DOCKERFILE.encode())
     )
     ours = {"dockerfile_text": DOCKERFILE} if how == "text" else {"dockerfile": str(outside)}
     dockerfile, tar = await tar_of(root, **ours)
-    actual = await to_thread.run_sync(lambda: command_line.build("--file", dockerfile, "-", stdin=tar))
-    # What was made on the way (the .dockerignore, where there was none) is not in the image.
-    assert without_time_of_ignore_file(actual) == without_time_of_ignore_file(expected)
-
-
-def without_time_of_ignore_file(image: Image) -> dict[str, object]:
-    return {name: "sent" if name == ".dockerignore" else known for name, known in image.items()}
+    actual = await to_thread.run_sync(command_line.build_tar, dockerfile, tar)
+    # Where the .dockerignore does not list itself it stays in the image, with a random name at its end.
+    ignore_files = [image.pop(".dockerignore", None) for image in (actual, expected)]
+    assert actual == expected
+    assert (ignore_files[0] is None) == (ignore_files[1] is None) == (ignore != "*.md")
 
 
 async def test_an_exception_holds_where_the_command_line_forgets_it(tmp_path: Path, command_line: CommandLine) -> None:
@@ -237,6 +237,6 @@ async def test_an_exception_holds_where_the_command_line_forgets_it(tmp_path: Pa
     root = plant(tmp_path, case)
     theirs = await to_thread.run_sync(command_line.build_once, case, str(root))
     dockerfile, tar = await tar_of(root)
-    ours = await to_thread.run_sync(lambda: command_line.build("--file", dockerfile, "-", stdin=tar))
+    ours = await to_thread.run_sync(command_line.build_tar, dockerfile, tar)
     assert {name for name in set(ours) - set(theirs) if ours[name][0] == tarfile.REGTYPE} == {"d/a", "d/b/a", "d/b/c/a"}
     assert theirs.items() <= ours.items()

@@ -169,7 +169,7 @@ def test_an_exception_lets_out_nothing_else_of_its_directory() -> None:
 # Malformed patterns
 
 
-MALFORMED = "!, ! ,!/,[,a[,[],[]a],[^],[^]a],[-],[x-],[-x],[a-b-c],[a,[^bc,a\\,[a\\,[\\,[z-a],a/[,**/[,!a["
+MALFORMED = "!, ! ,!/,[,a[,[],[]a],[^],[^]a],[^]a][b],[-],[x-],[-x],[a-b-c],[a,[^bc,a\\,[a\\,[\\,[z-a],a/[,**/[,!a["
 
 
 @pytest.mark.parametrize("pattern", MALFORMED.split(","))

@@ -9,7 +9,7 @@ cancelled ``receive`` can be called again, and what it returns then is what it w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Final
 
 import attrs
@@ -139,19 +139,27 @@ class Exchange:
         return self._h11.send(event) or b""
 
     async def _upload(self, body: AsyncIterable[bytes]) -> None:
+        pieces = aiter(body)
+        try:
+            self._sent = await self._upload_all(pieces) and await self._write_part(h11.EndOfMessage())
+        finally:
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _upload_all(self, pieces: AsyncIterator[bytes]) -> bool:
+        """Send the body, small pieces gathered; return whether the engine took it all."""
         gathered: list[bytes] = []
         size = 0
-        async for piece in body:
+        async for piece in pieces:
             gathered.append(piece)
             size += len(piece)
             if size >= _UPLOAD_CHUNK:
                 if not await self._write_part(h11.Data(data=b"".join(gathered))):
-                    return
+                    return False
                 gathered.clear()
                 size = 0
-        if size and not await self._write_part(h11.Data(data=b"".join(gathered))):
-            return
-        self._sent = await self._write_part(h11.EndOfMessage())
+        return not size or await self._write_part(h11.Data(data=b"".join(gathered)))
 
     async def _write_part(self, event: h11.Event) -> bool:
         """Write a part of the body; return whether the engine still takes it."""

@@ -90,13 +90,16 @@ def body_decoder(method: str, status: int, headers: Mapping[str, str]) -> BodyDe
         headers: The fields by their lower-case names.
 
     Raises:
-        ProtocolError: The length is not a number.
+        ProtocolError: The length is not a number, or the body has a coding other than chunked.
     """
     if method == "HEAD" or status in {204, 304}:
         return LengthDecoder(0)
     if status == 101:
         return UntilCloseDecoder()
-    if headers.get("transfer-encoding", "").lower() == "chunked":
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked":
+            raise ProtocolError(f"not a Transfer-Encoding an engine uses: {coding[:40]!r}")
         return ChunkedDecoder()
     length = headers.get("content-length")
     if length is None:

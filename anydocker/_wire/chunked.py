@@ -50,6 +50,7 @@ class ChunkedDecoder:
         self._kept = b""
         self._open = 0  # bytes still to come of a chunk that is handed out in parts, with its CRLF
         self._in_trailers = False
+        self._trailers = 0  # bytes of the trailer section that have been read
         self._sizes: dict[bytes, int] = {}
 
     def receive_data(self, data: bytes) -> list[bytes]:
@@ -72,6 +73,8 @@ class ChunkedDecoder:
         Raises:
             TruncatedStream: The last chunk has not been seen.
         """
+        if self.error is not None:
+            raise self.error
         if not self.ended:
             raise TruncatedStream("the connection ended before the last chunk of the response")
 
@@ -86,7 +89,10 @@ class ChunkedDecoder:
         while not (self._open or self._in_trailers):
             eol = find(b"\r\n", pos)
             if eol < 0:
-                self._keep(data, pos, _MAX_SIZE_LINE, "chunk size line")
+                # One more than a line may have: it could be the carriage return of its end.
+                if total - pos > _MAX_SIZE_LINE + 1:
+                    raise ProtocolError(f"a chunk size line of the response is longer than {_MAX_SIZE_LINE} bytes")
+                self._kept = data[pos:]
                 return
             line = data[pos:eol]
             size = sizes.get(line)
@@ -127,11 +133,6 @@ class ChunkedDecoder:
         self._open -= len(end)
         return max(body, 0) + len(end)
 
-    def _keep(self, data: bytes, pos: int, limit: int, what: str) -> None:
-        if len(data) - pos > limit:
-            raise ProtocolError(f"a {what} of the response is longer than {limit} bytes")
-        self._kept = data[pos:]
-
     def _parse_size(self, line: bytes) -> int:
         match = _SIZE_LINE.fullmatch(line)
         if match is None or len(line) > _MAX_SIZE_LINE:
@@ -144,8 +145,11 @@ class ChunkedDecoder:
     def _take_trailers(self, data: bytes, pos: int) -> None:
         while True:
             eol = data.find(b"\r\n", pos)
+            size = self._trailers + (eol + 2 if eol >= 0 else len(data)) - pos
+            if size > _MAX_TRAILERS:
+                raise ProtocolError(f"the trailers of the response are longer than {_MAX_TRAILERS} bytes")
             if eol < 0:
-                self._keep(data, pos, _MAX_TRAILERS, "trailer line")
+                self._kept = data[pos:]
                 return
             if eol == pos:
                 self.ended = True
@@ -154,4 +158,5 @@ class ChunkedDecoder:
                 return
             if not _TRAILER.fullmatch(data, pos, eol):
                 raise ProtocolError(f"not a trailer field: {data[pos:eol][:40]!r}")
+            self._trailers = size
             pos = eol + 2

@@ -11,6 +11,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
+from anydocker._wire.options import ContainerOptions
+
 __all__ = ("HostPort", "Mount", "PortKey", "container_document", "environment", "exec_command", "merge")
 
 PortKey: TypeAlias = int | str
@@ -69,6 +71,7 @@ def container_document(
     ports: Mapping[PortKey, HostPort | list[HostPort]] | None = None,
     mounts: Sequence[Mount] = (),
     network: str | None = None,
+    options: ContainerOptions | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The document for a container; ``config`` is merged into it and wins."""
@@ -101,6 +104,8 @@ def container_document(
         host["NetworkMode"] = network
     if host:
         document["HostConfig"] = host
+    if options is not None:
+        document = merge(document, options.documents(network))
     return merge(document, config) if config else document
 
 
@@ -148,7 +153,7 @@ def _ports(
     bindings: dict[str, list[dict[str, str]]] = {}
     for port, host in ports.items():
         hosts: list[HostPort] = host if isinstance(host, list) else [host]
-        bindings[port_key(port)] = [_binding(one, port) for one in hosts]
+        bindings.setdefault(port_key(port), []).extend(_binding(one, port) for one in hosts)
     return {port: {} for port in bindings}, bindings
 
 

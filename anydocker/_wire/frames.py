@@ -86,6 +86,8 @@ class FrameDecoder:
         Raises:
             TruncatedStream: It ended inside a frame.
         """
+        if self.error is not None:
+            raise self.error
         if self._kept_size:
             raise TruncatedStream(
                 f"the output ended inside a frame: {self._kept_size} of at least {self._needed} bytes came"

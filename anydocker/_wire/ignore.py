@@ -141,7 +141,7 @@ class _Run:
 
 def _patterns(text: str, name: str) -> Iterator[_Pattern]:
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        pattern = _clean_line(line.removesuffix("\r"))
+        pattern = _clean_line(line)
         if not pattern:
             continue
         try:

@@ -30,7 +30,9 @@ MAX_DOCUMENT: Final = 16 * 1024 * 1024
 
 _SPACE: Final = re.compile(r"[ \t\r\n\x1e]*")
 _SPACE_BYTES: Final = b" \t\r\n\x1e"
-# What changes the depth or opens a string, outside a string; what ends one, inside.
+# What ends a value or begins one that spans lines, between documents; what changes the depth or opens a string,
+# inside a document; what ends a string, or hides its end.
+_BETWEEN: Final = re.compile(rb'["{}\[\]\n]')
 _OUTSIDE: Final = re.compile(rb'["{}\[\]]')
 _INSIDE: Final = re.compile(rb'["\\]')
 
@@ -109,13 +111,17 @@ class JSONDecoder:
         Raises:
             TruncatedStream: It ended inside a document.
         """
+        if self.error is not None:
+            raise self.error
         rest = b"".join(self._kept)
         self._kept.clear()
         if not rest.strip(_SPACE_BYTES):
             return []
         if self._depth or self._in_string:
             raise TruncatedStream(f"the response ended inside a JSON document, after {rest[-40:]!r}")
-        return [loads(rest.replace(b"\x1e", b" "))]
+        out: list[Any] = []
+        self._scan_part(rest, out)
+        return out
 
     def _decode(self, data: bytes, out: list[Any]) -> None:
         if self._kept:
@@ -179,16 +185,14 @@ class JSONDecoder:
                 else:
                     self._escaped = True
                 continue
-            match = _OUTSIDE.search(data, pos)
-            if not self._depth:
-                # A value that is no object or array ends with its line.
-                feed = data.find(b"\n", pos, match.start() if match else len(data))
-                if feed >= 0:
-                    return feed + 1
+            match = (_OUTSIDE if self._depth else _BETWEEN).search(data, pos)
             if match is None:
                 return None
             pos = match.end()
             token = match[0]
+            if token == b"\n":
+                # A value that is no object or array ends with its line.
+                return pos
             if token == b'"':
                 self._in_string = True
             elif token in b"{[":

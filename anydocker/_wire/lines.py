@@ -37,15 +37,22 @@ class LineDecoder:
     """Puts lines together."""
 
     def __init__(self) -> None:
-        self._kept: dict[StreamName, bytes] = {}
+        self._kept: dict[StreamName, bytearray] = {}
 
     def receive_frames(self, frames: Iterable[Frame]) -> list[Line]:
         """The lines that these frames complete, in the order in which they were completed."""
         out: list[Line] = []
         append = out.append
         kept = self._kept
-        for stream, data in frames:
-            *lines, rest = (kept.pop(stream) + data if stream in kept else data).split(b"\n")
+        for stream, piece in frames:
+            data = piece
+            if stream in kept:
+                unfinished = kept[stream]
+                unfinished += piece
+                if b"\n" not in piece and len(unfinished) <= MAX_LINE:
+                    continue
+                data = bytes(kept.pop(stream))
+            *lines, rest = data.split(b"\n")
             for line in lines:
                 text = line[:-1] if line.endswith(b"\r") else line
                 append(_line((stream, text.decode(errors="replace"))))
@@ -54,7 +61,7 @@ class LineDecoder:
                 append(_line((stream, rest[:cut].decode(errors="replace"))))
                 rest = rest[cut:]
             if rest:
-                kept[stream] = rest
+                kept[stream] = bytearray(rest)
         return out
 
     def receive_eof(self) -> list[Line]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from typing import Any, Final, Literal, TYPE_CHECKING, TypeAlias, cast, final, get_args
 
-import anyio
-
-from anydocker._concurrency import CLEANUP_SECONDS, finish_within
-from anydocker._wire.container import HostPort, Mount, PortKey, container_document
+from anydocker._wire.container import HostPort, Mount, PortKey, container_document, merge
+from anydocker._wire.jsonstream import dumps
+from anydocker._wire.options import ContainerOptions
 from anydocker._wire.query import Filters, encode_filters, path_segment
-from anydocker.errors import Conflict, ContainerFailed, DockerError, NotFound
+from anydocker.errors import ContainerFailed, DockerError, NotFound
 from anydocker.resources._conversation import Input, converse
+from anydocker.resources._created import create_container, open_created
 from anydocker.resources.container import Container, exit_code_after_output
 from anydocker.streams import Completed
 
 if TYPE_CHECKING:
-    from anydocker._client import Docker, Response
+    from anydocker._client import Docker
     from anydocker.auth import Credentials
     from anydocker.types import ContainerPruneResponse, ContainerSummary
 
@@ -28,8 +29,8 @@ Ports: TypeAlias = Mapping[PortKey, HostPort | list[HostPort]]
 PullPolicy: TypeAlias = Literal["missing", "always", "never"]
 """When to pull the image: if the engine does not have it, in any case, never."""
 
-# Seconds between two looks at a container that somebody else is removing.
-_REMOVAL_PAUSE = 0.05
+
+_CONFIG_LABEL: Final = "anydocker.config"
 
 
 @final
@@ -124,6 +125,7 @@ class Containers:
         mounts: Sequence[Mount] = (),
         network: str | None = None,
         platform: str | None = None,
+        options: ContainerOptions | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> Container:
         """
@@ -147,6 +149,7 @@ class Containers:
             mounts: What to mount.
             network: A network by name or id, ``"none"``, ``"host"`` or ``"container:<id>"``. Default: the bridge.
             platform: Which variant of the image, such as ``linux/arm64``. API 1.41.
+            options: Everything less common: limits, restart policy, health check, devices, capabilities ...
             config: A raw document that is merged into the one made of the other arguments, and wins. It reaches
                 everything the engine knows, such as ``{"HostConfig": {"Memory": 64 << 20}}``.
 
@@ -175,39 +178,95 @@ class Containers:
             ports=ports,
             mounts=mounts,
             network=network,
+            options=options,
             config=config,
         )
-        return await self._create(document, name, platform)
+        return await create_container(self._docker, document, name, platform)
 
-    async def _create(self, document: Mapping[str, Any], name: str | None, platform: str | None) -> Container:
-        if name is not None:
-            path_segment(name, "name")
-        if platform is not None:
-            self._docker.require("1.41", "create(platform=...)")
+    async def replace(
+        self,
+        image: str,
+        command: Sequence[str] | None = None,
+        *,
+        name: str,
+        grace_seconds: int | None = None,
+        entrypoint: Sequence[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        user: str | None = None,
+        workdir: str | None = None,
+        tty: bool = False,
+        stdin: bool = False,
+        ports: Ports | None = None,
+        mounts: Sequence[Mount] = (),
+        network: str | None = None,
+        platform: str | None = None,
+        options: ContainerOptions | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Container:
+        """
+        See to it that there is a container of this name, and that it is made just so.
 
-        async def undo(response: Response) -> None:
-            await self._remove_for_good(self.container(response.json()["Id"]))
+        One that is there stays as it is if it was made by this method with the same arguments, of the image that the
+        name ``image`` stands for now. Any other one of this name is stopped and removed, and a new one created. What
+        the arguments were is kept as a digest in the label ``anydocker.config``.
 
-        response = await self._docker.request(
-            "POST",
-            "/containers/create",
-            query={"name": name, "platform": platform},
-            json=document,
-            undo=undo,
+        Args:
+            image: As for :meth:`create`, and so is what is not explained here.
+            command: The words of the command.
+            name: The name.
+            grace_seconds: How long the old container has to stop. Default: its own time, or ten.
+            entrypoint: The words before the command.
+            env: Environment variables.
+            labels: Labels.
+            user: User, or ``user:group``.
+            workdir: The directory the command runs in.
+            tty: Give it a terminal.
+            stdin: Keep standard input open.
+            ports: Ports to publish.
+            mounts: What to mount.
+            network: A network.
+            platform: Which variant of the image.
+            options: Everything less common.
+            config: A raw document that is merged into the one made of the other arguments, and wins.
+
+        Returns:
+            The container: the one that was there, in the state it is in, or a new one, not started.
+
+        Raises:
+            NotFound: There is no such image. A container that is there stays, then.
+            Conflict: Somebody else has taken the name meanwhile.
+
+        If cancelled: there may be the old container, or none.
+        """
+        document = container_document(
+            image,
+            command,
+            entrypoint=entrypoint,
+            env=env,
+            labels=labels,
+            user=user,
+            workdir=workdir,
+            tty=tty,
+            stdin=stdin,
+            ports=ports,
+            mounts=mounts,
+            network=network,
+            options=options,
+            config=config,
         )
-        return Container(response.json()["Id"], name, docker=self._docker)
-
-    async def _remove_for_good(self, container: Container) -> None:
-        """Remove a container in whatever state it is, also when somebody else is at it."""
-        while True:
-            try:
-                await container.remove(force=True, volumes=True)
-            except NotFound:
-                return
-            except Conflict:
-                await anyio.sleep(_REMOVAL_PAUSE)
-            else:
-                return
+        image_id = (await self._docker.images.get(image)).id
+        digest = sha256(dumps([document, platform, image_id])).hexdigest()
+        document = merge(document, {"Labels": {_CONFIG_LABEL: digest}})
+        try:
+            old = await self.get(name)
+        except NotFound:
+            return await create_container(self._docker, document, name, platform)
+        if ((await old.inspect())["Config"]["Labels"] or {}).get(_CONFIG_LABEL) == digest:
+            return old
+        await old.stop(grace_seconds=grace_seconds)
+        await old.remove(volumes=True)
+        return await create_container(self._docker, document, name, platform)
 
     # -- run
 
@@ -231,6 +290,7 @@ class Containers:
         mounts: Sequence[Mount] = (),
         network: str | None = None,
         platform: str | None = None,
+        options: ContainerOptions | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> Completed:
         """
@@ -257,6 +317,7 @@ class Containers:
             mounts: What to mount.
             network: A network.
             platform: Which variant of the image.
+            options: Everything less common.
             config: A raw document that is merged into the one made of the other arguments, and wins.
 
         Returns:
@@ -272,7 +333,7 @@ class Containers:
         If cancelled: the container is removed first, for which the engine has ten seconds.
         """
         async with (
-            self._open_created(
+            self._open_pulled(
                 container_document(
                     image,
                     command,
@@ -286,6 +347,7 @@ class Containers:
                     ports=ports,
                     mounts=mounts,
                     network=network,
+                    options=options,
                     config=config,
                 ),
                 name,
@@ -324,6 +386,7 @@ class Containers:
         mounts: Sequence[Mount] = (),
         network: str | None = None,
         platform: str | None = None,
+        options: ContainerOptions | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[Container, None]:
         """
@@ -348,14 +411,15 @@ class Containers:
             ports=ports,
             mounts=mounts,
             network=network,
+            options=options,
             config=config,
         )
-        async with self._open_created(document, name, platform, pull, auth) as container:
+        async with self._open_pulled(document, name, platform, pull, auth) as container:
             await container.start()
             yield container
 
     @asynccontextmanager
-    async def _open_created(
+    async def _open_pulled(
         self,
         document: Mapping[str, Any],
         name: str | None,
@@ -363,20 +427,22 @@ class Containers:
         pull: PullPolicy,
         auth: Credentials | None,
     ) -> AsyncGenerator[Container, None]:
-        """Create a container, with its image, for as long as a block lasts."""
+        """A container for as long as a block lasts, its image pulled if need be."""
+        image: str = document["Image"]
+        if pull not in get_args(PullPolicy):
+            msg = f"pull={pull!r}: expected one of {', '.join(map(repr, get_args(PullPolicy)))}"
+            raise ValueError(msg)
         if pull == "always":
-            await self._docker.images.pull(document["Image"], platform=platform, auth=auth)
-        try:
-            container = await self._create(document, name, platform)
-        except NotFound as missing:
-            if pull != "missing" or not await self._is_missing(document["Image"]):
-                raise
-            await self._pull_missing(document["Image"], platform, auth, missing)
-            container = await self._create(document, name, platform)
-        try:
+            await self._docker.images.pull(image, platform=platform, auth=auth)
+        async with AsyncExitStack() as stack:
+            try:
+                container = await stack.enter_async_context(open_created(self._docker, document, name, platform))
+            except NotFound as missing:
+                if pull != "missing" or not await self._is_missing(image):
+                    raise
+                await self._pull_missing(image, platform, auth, missing)
+                container = await stack.enter_async_context(open_created(self._docker, document, name, platform))
             yield container
-        finally:
-            await finish_within(CLEANUP_SECONDS, lambda: self._remove_for_good(container))
 
     async def _is_missing(self, image: str) -> bool:
         try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import anyio
 
+from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.container import environment, exec_command
 from anydocker._wire.query import path_segment
-from anydocker.errors import TruncatedStream
+from anydocker.errors import Conflict, DockerError, NotFound, TruncatedStream
 from anydocker.resources._conversation import SETTLE_SECONDS
 from anydocker.streams import AttachStream, BodyStream
 
@@ -18,8 +21,21 @@ if TYPE_CHECKING:
     from anydocker._client import Docker
     from anydocker.types import ExecInspectResponse
 
-__all__ = ("ExecStream", "exec_document", "open_exec")
+__all__ = ("ExecStream", "OnCancel", "exec_document", "open_exec")
 
+OnCancel: TypeAlias = Literal["kill", "leave"]
+"""What becomes of a command whose call is cancelled: it is killed in the container, or left alone."""
+
+_MARKER: Final = "ANYDOCKER_EXEC"
+# Children inherit the marker, so what the command has started goes with it. The killer has it only as an argument.
+_KILLER: Final = """
+for process in /proc/[0-9]*; do
+    if grep -qs "$1" "$process/environ"; then kill -9 "${process#/proc/}"; fi
+done
+exit 0
+"""
+# Seconds after each attempt. A command whose start was under way when it was cancelled shows up a little later.
+_KILL_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 # Seconds between two questions meanwhile: there is nothing to wait on for an exec.
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.25
@@ -29,7 +45,8 @@ class ExecStream(AttachStream):
     """
     A command that runs in a container: its output, its input, its exit code.
 
-    Leaving the block closes the connection. The command itself goes on until it ends by itself.
+    Leaving the block closes the connection. The command itself goes on until it ends by itself, unless an exception or
+    a cancellation ends the block: then it is killed, if ``on_cancel`` is ``"kill"``.
 
     Attributes:
         id: The id of the exec instance.
@@ -122,15 +139,50 @@ def exec_document(
 
 @asynccontextmanager
 async def open_exec(
-    docker: Docker, container_path: str, document: Mapping[str, Any]
+    docker: Docker, container_path: str, document: Mapping[str, Any], on_cancel: OnCancel
 ) -> AsyncGenerator[ExecStream, None]:
-    """Create an exec instance, start it, and hold its connection."""
+    """Create an exec instance, start it, and hold its connection; kill it if the block fails."""
+    marker = f"{_MARKER}={secrets.token_hex(16)}"
+    if on_cancel == "kill":
+        document = {**document, "Env": [*document.get("Env", ()), marker]}
     created = await docker.request("POST", f"{container_path}/exec", json=document)
     exec_id: str = created.json()["Id"]
     tty: bool = document["Tty"]
-    path = f"/exec/{path_segment(exec_id, 'exec id')}/start"
-    async with (
-        docker.open_request("POST", path, json={"Detach": False, "Tty": tty}, upgrade="tcp") as body,
-        aclosing(ExecStream(docker, body, exec_id, tty=tty)) as stream,
-    ):
-        yield stream
+    path = f"/exec/{path_segment(exec_id, 'exec id')}"
+    try:
+        async with (
+            docker.open_request("POST", f"{path}/start", json={"Detach": False, "Tty": tty}, upgrade="tcp") as body,
+            aclosing(ExecStream(docker, body, exec_id, tty=tty)) as stream,
+        ):
+            yield stream
+    except BaseException as exc:
+        if on_cancel == "kill":
+            killer = partial(_kill_marked, docker, container_path, path, marker)
+            try:
+                await finish_within(CLEANUP_SECONDS, killer)
+            except DockerError as failure:
+                exc.add_note(f"and the command may go on in the container: {failure}")
+        raise
+
+
+async def _kill_marked(docker: Docker, container_path: str, exec_path: str, marker: str) -> None:
+    """Kill the processes of an exec, found by the marker in their environment, until the engine says it is over."""
+    pauses = iter(_KILL_PAUSES)
+    try:
+        while (pause := next(pauses, None)) is not None:
+            document: dict[str, Any] = (await docker.request("GET", f"{exec_path}/json")).json()
+            if not document["Running"] and document["ExitCode"] is not None:
+                return
+            if not await _run_killer(docker, container_path, marker):
+                return
+            await anyio.sleep(pause)
+    except (NotFound, Conflict):
+        # The container, and so the command, is gone or at rest.
+        return
+
+
+async def _run_killer(docker: Docker, container_path: str, marker: str) -> bool:
+    """Run the killer in the container; return whether it could be."""
+    document = {"Cmd": ["sh", "-c", _KILLER, "sh", marker], "User": "0", "AttachStdout": True, "Tty": False}
+    async with open_exec(docker, container_path, document, "leave") as stream:
+        return await stream.wait() == 0

@@ -8,6 +8,7 @@ them share what :class:`Stream` promises.
 from anydocker._wire.frames import Frame as Frame
 from anydocker._wire.frames import StreamName as StreamName
 from anydocker._wire.lines import Line as Line
+from anydocker.streams._archive import ArchiveStream as ArchiveStream
 from anydocker.streams._base import BodyStream as BodyStream
 from anydocker.streams._base import Stream as Stream
 from anydocker.streams._events import Event as Event
@@ -26,6 +27,7 @@ from anydocker.streams._stats import Stats as Stats
 from anydocker.streams._stats import StatsStream as StatsStream
 
 __all__ = (
+    "ArchiveStream",
     "AttachStream",
     "BodyStream",
     "BuildEvent",

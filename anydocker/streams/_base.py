@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, Self, TypeVar, cast
 
 from anyio import ClosedResourceError, EndOfStream
 from anyio.lowlevel import checkpoint
 
+from anydocker._files import write_file
 from anydocker._wire.jsonstream import JSONDecoder
 from anydocker.errors import DockerError, ProtocolError, StreamError
 
@@ -172,6 +175,28 @@ class BodyStream(Stream[bytes]):
         self._check_open()
         await self._exchange.send_eof()
 
+    async def read(self) -> bytes:
+        """Receive everything up to the end. If cancelled, what has been received is lost."""
+        pieces: list[bytes] = []
+        while batch := await self.receive_many():
+            pieces += batch
+        return b"".join(pieces)
+
+    async def write_to(self, target: str | os.PathLike[str] | BinaryIO) -> int:
+        """
+        Write everything up to the end to a file, off the event loop, in flat memory.
+
+        Args:
+            target: The path of a file, which appears when it is complete (until then it is ``<target>.part``), or a
+                binary file object, which stays open.
+
+        Returns:
+            How many bytes were written.
+
+        If cancelled: there is no file at the path, or the one that was there before.
+        """
+        return await write_file(self, target)
+
     async def _close(self) -> None:
         self._closed = True
         await self._exchange.close()
@@ -218,22 +243,39 @@ class DocumentDecoder(Generic[T]):
     def __init__(self, make: Callable[[dict[str, Any]], T]) -> None:
         self._make = make
         self._decoder = JSONDecoder()
+        self._error: ProtocolError | None = None
 
     @property
     def error(self) -> ProtocolError | None:
         """What is wrong behind the values already decoded."""
-        return self._decoder.error
+        return self._error or self._decoder.error
 
     def receive_data(self, data: bytes) -> list[T]:
         """Decode a piece."""
-        return list(map(self._make, self._decoder.receive_data(data)))
+        if self._error is not None:
+            raise self._error
+        return self._wrap(self._decoder.receive_data(data))
 
     def receive_eof(self) -> list[T]:
         """Learn that the body has ended."""
-        return list(map(self._make, self._decoder.receive_eof()))
+        if self._error is not None:
+            raise self._error
+        return self._wrap(self._decoder.receive_eof())
+
+    def _wrap(self, documents: list[Any]) -> list[T]:
+        good = list(takewhile(_is_object, documents))
+        if len(good) < len(documents):
+            self._error = ProtocolError(f"not an object: {str(documents[len(good)])[:80]}")
+            if not good:
+                raise self._error
+        return list(map(self._make, good))
+
+
+def _is_object(document: object) -> bool:
+    return isinstance(document, dict)
 
 
 def section(document: dict[str, Any], key: str) -> dict[str, Any]:
-    """A part of a document; empty where the engine left it out or sent null."""
-    part: dict[str, Any] | None = document.get(key)
-    return part or {}
+    """A part of a document; empty where the engine left it out, or sent null or anything else."""
+    part: Any = document.get(key)
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}

@@ -11,7 +11,7 @@ from anydocker._wire.jsonstream import JSONDecoder
 from anydocker.errors import BuildFailed, ProtocolError, StreamError
 from anydocker.streams._base import BodyStream, DecodedStream, section
 
-__all__ = ("BuildEvent", "BuildStream", "Progress", "ProgressStream")
+__all__ = ("BuildEvent", "BuildStream", "Progress", "ProgressDecoder", "ProgressStream")
 
 # Characters of a stream's log that are kept for its error.
 _KEPT_LOG: Final = 256 * 1024
@@ -81,7 +81,7 @@ class BuildEvent(_Document):
 D = TypeVar("D", bound=_Document)
 
 
-class _ProgressDecoder(Generic[D]):
+class ProgressDecoder(Generic[D]):
     """Documents, until one says that the operation failed."""
 
     def __init__(self, document: type[D], failure: type[StreamError]) -> None:
@@ -93,9 +93,13 @@ class _ProgressDecoder(Generic[D]):
         self._decoder = JSONDecoder()
 
     def receive_data(self, data: bytes) -> list[D]:
+        if self.error is not None:
+            raise self.error
         return self._check(self._decoder.receive_data(data))
 
     def receive_eof(self) -> list[D]:
+        if self.error is not None:
+            raise self.error
         return self._check(self._decoder.receive_eof())
 
     def _check(self, documents: list[Any]) -> list[D]:
@@ -122,7 +126,7 @@ class _ProgressDecoder(Generic[D]):
     def _failed(self, raw: dict[str, Any]) -> StreamError:
         detail = section(raw, "errorDetail")
         message = detail.get("message") or raw.get("error") or "the engine gave no reason"
-        return self._failure(message, detail.get("code"), "".join(self.log))
+        return self._failure(str(message), detail.get("code"), "".join(self.log))
 
     def _remember(self, raw: dict[str, Any]) -> None:
         text = raw.get("stream")
@@ -137,7 +141,7 @@ class _ProgressDecoder(Generic[D]):
 
 class _LoggedStream(DecodedStream[D]):
     def __init__(self, body: BodyStream, document: type[D], failure: type[StreamError]) -> None:
-        decoder = _ProgressDecoder(document, failure)
+        decoder = ProgressDecoder(document, failure)
         super().__init__(body, decoder)
         self._log = decoder.log
 

@@ -68,7 +68,7 @@ class PrivateEngine:
 
     def inside(self, command: Sequence[str]) -> tuple[str, ...]:
         """The command line that runs ``command`` in the engine's network namespace."""
-        return (*find_programs("nsenter"), f"--net=/proc/{self.pid}/ns/net", "--", *command)
+        return ("nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *command)
 
     async def log(self) -> str:
         """What the daemon has logged so far."""
@@ -76,9 +76,7 @@ class PrivateEngine:
 
 
 @asynccontextmanager
-async def private_engine(
-    *, options: Sequence[str] = (), log_lines: int = 20
-) -> AsyncGenerator[PrivateEngine, None]:
+async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) -> AsyncGenerator[PrivateEngine, None]:
     """
     Run a private ``dockerd`` for the length of the block.
 
@@ -104,9 +102,7 @@ async def private_engine(
         await run_sync(_start, daemon, tuple(options))
         socket = _socket(daemon.directory)
         await _wait_for_answer(daemon, socket, log_lines)
-        yield PrivateEngine(
-            host=f"unix://{socket}", pid=daemon.pid, directory=daemon.directory, _daemon=daemon
-        )
+        yield PrivateEngine(host=f"unix://{socket}", pid=daemon.pid, directory=daemon.directory, _daemon=daemon)
     finally:
         # finish_within is the shield.
         await finish_within(STOP_SECONDS, partial(run_sync, daemon.stop))  # noqa: ASYNC102
@@ -118,7 +114,7 @@ def _socket(directory: Path) -> Path:
 
 def _start(daemon: Daemon, options: tuple[str, ...]) -> None:
     require_root("a private engine")
-    unshare, dockerd, shell, *_ = find_programs("unshare", "dockerd", "sh", "ip", "mount", "iptables")
+    unshare, dockerd, shell, *_ = find_programs("unshare", "dockerd", "sh", "nsenter", "ip", "mount", "iptables")
     daemon.start(
         lambda directory: (shell, "-c", _SET_UP, shell, *_command(dockerd, directory), *options),
         (unshare, *_NAMESPACES),
@@ -129,6 +125,8 @@ def _command(dockerd: str, directory: Path) -> tuple[str, ...]:
     configuration = directory / "daemon.json"
     configuration.write_text("{}")
     name = directory.name
+    # containerd's own grammar: no underscore beside another one, or at an end. Random names have them anywhere.
+    namespace = name.replace("_", "0")
     return (
         dockerd,
         f"--config-file={configuration}",
@@ -136,8 +134,8 @@ def _command(dockerd: str, directory: Path) -> tuple[str, ...]:
         f"--data-root={directory / 'data'}",
         f"--exec-root={directory / 'exec'}",
         f"--pidfile={directory / 'pid'}",
-        f"--containerd-namespace={name}",
-        f"--containerd-plugins-namespace=plugins.{name}",
+        f"--containerd-namespace={namespace}",
+        f"--containerd-plugins-namespace=plugins.{namespace}",
         # Not systemd's driver, which would have the groups made outside of our reach.
         "--exec-opt=native.cgroupdriver=cgroupfs",
         f"--cgroup-parent=/{name}",

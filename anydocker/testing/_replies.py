@@ -86,9 +86,7 @@ def json_reply(document: object, status: int = 200, *, content_type: str = "appl
     return Reply(head + body, keep_alive=True)
 
 
-def chunked_reply(
-    chunks: Iterable[bytes], status: int = 200, *, content_type: str = "application/json"
-) -> Reply:
+def chunked_reply(chunks: Iterable[bytes], status: int = 200, *, content_type: str = "application/json") -> Reply:
     """
     A complete answer in chunked transfer-coding, on a connection that stays open.
 
@@ -105,9 +103,7 @@ def chunked_reply(
 
 def upgraded_reply(data: bytes, *, content_type: str = "application/vnd.docker.raw-stream") -> Reply:
     """The answer to attach and exec: the connection becomes a stream of ``data``, and is closed behind it."""
-    head = _head(
-        101, {"Content-Type": content_type, "Connection": "Upgrade", "Upgrade": "tcp"}, reason="UPGRADED"
-    )
+    head = _head(101, {"Content-Type": content_type, "Connection": "Upgrade", "Upgrade": "tcp"}, reason="UPGRADED")
     return Reply(head + data)
 
 

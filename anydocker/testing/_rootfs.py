@@ -33,9 +33,7 @@ _DIRECTORIES: Final = {
 }
 _FILES: Final = {
     "etc/passwd": (
-        b"root:x:0:0:root:/root:/bin/sh\n"
-        b"daemon:x:1:1:daemon:/:/bin/false\n"
-        b"nobody:x:65534:65534:nobody:/:/bin/false\n"
+        b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n"
     ),
     "etc/group": b"root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n",
 }
@@ -99,8 +97,7 @@ def _static_busybox() -> Path:
             return Path(path)
     reason = f"{', '.join(found)} needs shared libraries" if found else "there is no busybox"
     raise EngineUnavailable(
-        f"no static busybox on this machine ({reason}); on Debian or Ubuntu, as root: "
-        "apt-get install busybox-static"
+        f"no static busybox on this machine ({reason}); on Debian or Ubuntu, as root: apt-get install busybox-static"
     )
 
 

@@ -82,14 +82,19 @@ class ScriptedEngine:
         self._open.add(connection)
         try:
             async with connection:
-                while await self._exchange(connection):
-                    pass
+                await self._answer_all(connection)
+        finally:
+            self._open.discard(connection)
+
+    async def _answer_all(self, connection: Connection) -> None:
+        await checkpoint()
+        try:
+            while await self._exchange(connection):
+                pass
         except (BrokenResourceError, EndOfStream):
             # A client may leave at any time. That a handler broke its own stream is an error of the script.
             if connection.is_open:
                 raise
-        finally:
-            self._open.discard(connection)
 
     async def _exchange(self, connection: Connection) -> bool:
         reader = RequestReader(connection)

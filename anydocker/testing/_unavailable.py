@@ -26,7 +26,7 @@ _PACKAGES: Final = {
 }
 
 
-class EngineUnavailable(DockerError):  # noqa: N818 - the names of errors say what is the case
+class EngineUnavailable(DockerError):
     """
     An engine, a registry or a root filesystem for tests could not be provided.
 

@@ -1,9 +1,9 @@
 """
 Fixtures for pytest: ``pytest_plugins = ["anydocker.testing.fixtures"]``.
 
-The engine and the registry last for the session and live in an event loop of their own, so tests on asyncio and on
-trio share them. They start when the first test asks for them. Where they cannot be had the tests fail: a test that
-is skipped for want of an engine would look like one that passed.
+The engine and the registry last for the session and live in an event loop of their own, so tests on asyncio and
+on trio share them. They start when the first test asks for them. Where they cannot be had the tests fail: a test
+that is skipped for want of an engine would look like one that passed.
 
 Set ``ANYDOCKER_TEST_HOST`` to run the tests on an engine of your choice; the registry then listens on this
 machine's loopback address.
@@ -61,8 +61,12 @@ def registry(anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingP
         yield registry
 
 
+# It names the backend's fixture so that anyio runs it for tests that have no mark of anyio's.
 @pytest.fixture
-async def docker(engine_host: str, anyio_backend: object) -> AsyncGenerator[anydocker.Docker, None]:
+async def docker(
+    engine_host: str,
+    anyio_backend: object,  # noqa: ARG001
+) -> AsyncGenerator[anydocker.Docker, None]:
     """A client of the engine, on the test's own backend."""
     async with anydocker.connect(engine_host) as client:
         yield client

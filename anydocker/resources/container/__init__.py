@@ -7,16 +7,18 @@ from typing import final
 import attrs
 
 from anydocker.resources.container._exec import ContainerExec
+from anydocker.resources.container._files import ContainerFiles
 from anydocker.resources.container._output import ContainerOutput
 from anydocker.resources.container._output import exit_code_after_output as exit_code_after_output
+from anydocker.resources.container._state import PublishedPort as PublishedPort
 from anydocker.resources.container._state import WaitCondition as WaitCondition
 
-__all__ = ("Container", "WaitCondition", "exit_code_after_output")
+__all__ = ("Container", "PublishedPort", "WaitCondition", "exit_code_after_output")
 
 
 @final
 @attrs.frozen
-class Container(ContainerOutput, ContainerExec):
+class Container(ContainerOutput, ContainerExec, ContainerFiles):
     """
     A handle on a container; made by ``d.containers``.
 

@@ -10,7 +10,7 @@ import attrs
 from anydocker.errors import ExecFailed
 from anydocker.resources._conversation import Input, converse
 from anydocker.resources.container._base import ContainerBase
-from anydocker.resources.exec import ExecStream, exec_document, open_exec
+from anydocker.resources.exec import ExecStream, OnCancel, exec_document, open_exec
 from anydocker.streams import Completed
 
 __all__ = ("ContainerExec",)
@@ -31,6 +31,7 @@ class ContainerExec(ContainerBase):
         workdir: str | None = None,
         tty: bool = False,
         privileged: bool = False,
+        on_cancel: OnCancel = "kill",
     ) -> Completed:
         """
         Execute a command in the container, to its end.
@@ -46,6 +47,7 @@ class ContainerExec(ContainerBase):
             workdir: The directory to run it in. Default: the container's.
             tty: Give it a terminal: then all output is stdout.
             privileged: Give it all capabilities.
+            on_cancel: What becomes of it if the call is cancelled: it is killed, or left alone.
 
         Returns:
             Its exit code and output. A command that does not exist has 126 or 127, and the engine's words as output.
@@ -56,7 +58,9 @@ class ContainerExec(ContainerBase):
             ExecFailed: The exit code is not 0.
             TruncatedStream: The output has ended, but the command runs on.
 
-        If cancelled: what has been received is lost, and the command goes on in the container.
+        If cancelled: what has been received is lost. The command and what it has started are found by a variable in
+        their environment (``ANYDOCKER_EXEC``) and killed, for which the engine has ten seconds. That takes ``sh`` and
+        ``grep`` in the container: where the image has none, the command goes on.
         """
         async with self.open_exec(
             command,
@@ -66,6 +70,7 @@ class ContainerExec(ContainerBase):
             tty=tty,
             stdin=input is not None,
             privileged=privileged,
+            on_cancel=on_cancel,
         ) as stream:
             output = await converse(stream, input)
             code = await stream.wait()
@@ -85,6 +90,7 @@ class ContainerExec(ContainerBase):
         stdin: bool = True,
         privileged: bool = False,
         detach_keys: str | None = None,
+        on_cancel: OnCancel = "kill",
     ) -> AsyncGenerator[ExecStream, None]:
         """
         Execute a command in the container, and talk to it.
@@ -100,6 +106,8 @@ class ContainerExec(ContainerBase):
             stdin: Connect its standard input; otherwise it has none.
             privileged: Give it all capabilities.
             detach_keys: The keys that end the connection, such as ``"ctrl-p,ctrl-q"``. Only with a terminal.
+            on_cancel: What becomes of it if an exception or a cancellation ends the block: it is killed, or left
+                alone. If the block ends by itself, the command is left alone.
 
         Yields:
             The running command: ``send``, ``send_eof``, ``async for``, ``wait``, ``resize``. Like every upgraded
@@ -119,5 +127,5 @@ class ContainerExec(ContainerBase):
             privileged=privileged,
             detach_keys=detach_keys,
         )
-        async with open_exec(self._docker, self._path, document) as stream:
+        async with open_exec(self._docker, self._path, document, on_cancel) as stream:
             yield stream

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import attrs
 
+from anydocker._wire.container import PortKey, port_key
+from anydocker.errors import TruncatedStream, Unhealthy
 from anydocker.resources.container._base import ContainerBase
 from anydocker.streams import PendingExit
 
 if TYPE_CHECKING:
-    from anydocker.types import ContainerTopResponse, FilesystemChange
+    from anydocker.types import ContainerInspectResponse, ContainerTopResponse, FilesystemChange
 
-__all__ = ("ContainerState", "WaitCondition")
+__all__ = ("ContainerState", "PublishedPort", "WaitCondition")
+
+# Events behind which a container's health may be another one.
+_HEALTH_EVENTS: Final = ("health_status", "die", "destroy", "start")
 
 WaitCondition: TypeAlias = Literal["not-running", "next-exit", "removed"]
 """Not running (at once if it is not), its next exit, or its removal."""
+
+
+class PublishedPort(NamedTuple):
+    """Where a port is published on the engine's host."""
+
+    host: str
+    """The address; ``0.0.0.0`` or ``::`` for all."""
+    port: int
+    """The port."""
 
 
 @attrs.frozen
@@ -157,6 +171,7 @@ class ContainerState(ContainerBase):
         Raises:
             NotFound: There is no such container.
             StreamError: The engine could not wait; it says why.
+            ValueError: The condition is none of these.
 
         If cancelled: nothing is left behind.
         """
@@ -173,9 +188,54 @@ class ContainerState(ContainerBase):
         Yields:
             The exit to come: ``await pending.exit_code()``.
         """
+        # An engine takes what it does not know for "not-running".
+        if condition not in get_args(WaitCondition):
+            msg = f"condition={condition!r}: expected one of {', '.join(map(repr, get_args(WaitCondition)))}"
+            raise ValueError(msg)
         path = f"{self._path}/wait"
         async with self._docker.open_request("POST", path, query={"condition": condition}) as body:
             yield PendingExit(body)
+
+    async def wait_healthy(self) -> None:
+        """
+        Wait until the container's health check says that it is well.
+
+        ``GET /events`` (``SystemEvents``) and ``GET /containers/{id}/json``: each change of its health is an event, so
+        nothing is asked twice.
+
+        Raises:
+            Unhealthy: It is not well after all retries, it has ended, or it has no health check; the error has what
+                the last probe said.
+            NotFound: There is no such container (any more).
+
+        If cancelled: nothing is left behind.
+        """
+        container = (await self.inspect())["Id"]
+        async with self._docker.open_events(filters={"type": "container", "container": container}) as events:
+            while not _is_healthy(await self.inspect()):
+                async for event in events:
+                    if event.action.startswith(_HEALTH_EVENTS):
+                        break
+                else:
+                    raise TruncatedStream("the engine has ended its events")
+
+    async def port(self, port: PortKey) -> list[PublishedPort]:
+        """
+        Where a port of the container is published.
+
+        Args:
+            port: The port: ``80``, ``"53/udp"``.
+
+        Returns:
+            Addresses and ports of the engine's host; empty if it is not published.
+
+        Raises:
+            NotFound: There is no such container.
+            ValueError: It is no port.
+        """
+        key = port_key(port)
+        bindings = ((await self.inspect())["NetworkSettings"]["Ports"] or {}).get(key) or []
+        return [PublishedPort(binding["HostIp"], int(binding["HostPort"])) for binding in bindings]
 
     async def top(self, ps_args: str | None = None) -> ContainerTopResponse:
         """
@@ -212,3 +272,20 @@ class ContainerState(ContainerBase):
         """
         response = await self._docker.request("POST", f"{self._path}/update", json=dict(config))
         return list(response.json().get("Warnings") or [])
+
+
+def _is_healthy(document: ContainerInspectResponse) -> bool:
+    """Whether a container is healthy; False if it still may become so."""
+    state: dict[str, Any] = {**document["State"]}
+    # Podman sends a health of "" where there is no check.
+    health: dict[str, Any] = state.get("Health") or {}
+    status = health.get("Status") or "none"
+    probes: list[dict[str, Any]] = health.get("Log") or []
+    output = str(probes[-1].get("Output", "")) if probes else ""
+    if status == "none":
+        raise Unhealthy("the container has no health check: its image needs one, or its options")
+    if state["Status"] in {"exited", "dead"}:
+        raise Unhealthy(f"the container has ended with exit code {state['ExitCode']}", output)
+    if status == "unhealthy":
+        raise Unhealthy("the container is unhealthy", output)
+    return bool(status == "healthy")

@@ -1,0 +1,137 @@
+"""From the options of ``build`` to the parameters of ``ImageBuild``; checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from anydocker._wire.jsonstream import dumps
+from anydocker._wire.query import QueryValue
+from anydocker._wire.reference import ImageReference
+
+__all__ = ("BuildLimits", "Ulimit", "build_query")
+
+
+@attrs.frozen
+class Ulimit:
+    """
+    A limit of the kernel on a process.
+
+    Attributes:
+        name: Such as ``"nofile"``.
+        soft: The limit that holds at first.
+        hard: How far the process may raise it. Default: not at all.
+    """
+
+    name: str
+    soft: int
+    hard: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The engine's document."""
+        return {"Name": self.name, "Soft": self.soft, "Hard": self.soft if self.hard is None else self.hard}
+
+
+@attrs.frozen(kw_only=True)
+class BuildLimits:
+    """
+    What the steps of a build may use.
+
+    Attributes:
+        memory: Bytes of memory.
+        memory_swap: Bytes of memory and swap together; -1 for any.
+        shm_size: Bytes of ``/dev/shm``.
+        cpu_shares: Weight against others, 1024 being the usual one.
+        cpu_period: Microseconds of a period of the scheduler.
+        cpu_quota: Microseconds of processor time in a period.
+        cpuset_cpus: The processors to use, such as ``"0-2,4"``.
+        cpuset_mems: The memory nodes to use.
+        cgroup_parent: The control group above.
+        ulimits: Limits of the kernel.
+        security_opt: Security options, such as ``"label=disable"``.
+        isolation: The isolation technology (Windows).
+    """
+
+    memory: int | None = None
+    memory_swap: int | None = None
+    shm_size: int | None = None
+    cpu_shares: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpuset_cpus: str | None = None
+    cpuset_mems: str | None = None
+    cgroup_parent: str | None = None
+    ulimits: Sequence[Ulimit] = ()
+    security_opt: Sequence[str] = ()
+    isolation: str | None = None
+
+    def query(self) -> dict[str, QueryValue]:
+        """The engine's parameters."""
+        return {
+            "memory": self.memory,
+            "memswap": self.memory_swap,
+            "shmsize": self.shm_size,
+            "cpushares": self.cpu_shares,
+            "cpuperiod": self.cpu_period,
+            "cpuquota": self.cpu_quota,
+            "cpusetcpus": self.cpuset_cpus,
+            "cpusetmems": self.cpuset_mems,
+            "cgroupparent": self.cgroup_parent,
+            "ulimits": _json([limit.document() for limit in self.ulimits]),
+            "securityopt": self.security_opt,
+            "isolation": self.isolation,
+        }
+
+
+def build_query(
+    *,
+    tags: Sequence[str],
+    target: str | None,
+    buildargs: Mapping[str, str | None] | None,
+    labels: Mapping[str, str] | None,
+    platform: str | None,
+    network: str | None,
+    extra_hosts: Mapping[str, str] | None,
+    cache_from: Sequence[str],
+    no_cache: bool,
+    pull: bool,
+    rm: bool,
+    force_rm: bool,
+    squash: bool,
+    limits: BuildLimits | None,
+) -> dict[str, QueryValue]:
+    """The parameters of a build, but for its context."""
+    for name, value in (("tags", tags), ("cache_from", cache_from)):
+        if isinstance(value, str):
+            msg = f"{name} is a sequence of names, not one str: {name}=[...]"
+            raise TypeError(msg)
+    return {
+        "t": [_tag(tag) for tag in tags],
+        "target": target,
+        "buildargs": _json(buildargs),
+        "labels": _json(labels),
+        "platform": platform,
+        "networkmode": network,
+        "extrahosts": [f"{host}:{address}" for host, address in (extra_hosts or {}).items()],
+        "cachefrom": _json(cache_from),
+        "nocache": no_cache or None,
+        "pull": pull or None,
+        "rm": rm,
+        "forcerm": force_rm,
+        "squash": squash or None,
+        **(limits or BuildLimits()).query(),
+    }
+
+
+def _tag(text: str) -> str:
+    reference = ImageReference.parse(text).with_default_tag()
+    if reference.digest is not None:
+        msg = f"tags: {text!r}: a digest follows from what an image is, it cannot be given: name a tag"
+        raise ValueError(msg)
+    return str(reference)
+
+
+def _json(value: object) -> str | None:
+    return dumps(value).decode() if value else None

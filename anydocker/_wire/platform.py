@@ -1,0 +1,29 @@
+"""Platforms: ``os/architecture[/variant]``, as people write them, and as JSON (OCI), as newer calls want them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from anydocker._wire.jsonstream import dumps
+
+__all__ = ("platform_document",)
+
+_PLATFORM: Final = re.compile(r"([a-z0-9_]+)/([a-z0-9_]+)(?:/([a-z0-9_.]+))?", re.IGNORECASE)
+
+
+def platform_document(platform: str) -> str:
+    """
+    The JSON document for a platform such as ``linux/arm64/v8``.
+
+    Raises:
+        ValueError: It is not of that form.
+    """
+    match = _PLATFORM.fullmatch(platform)
+    if match is None:
+        msg = f"platform={platform!r}: expected os/architecture or os/architecture/variant, such as linux/arm64"
+        raise ValueError(msg)
+    document = {"os": match[1], "architecture": match[2]}
+    if match[3]:
+        document["variant"] = match[3]
+    return dumps(document).decode()

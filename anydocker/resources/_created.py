@@ -1,0 +1,69 @@
+"""Containers that last as long as a block: creation that can be undone, removal that gets its way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from anydocker._concurrency import CLEANUP_SECONDS, finish_within
+from anydocker._wire.query import path_segment
+from anydocker.errors import Conflict, NotFound
+from anydocker.resources.container import Container
+
+if TYPE_CHECKING:
+    from anydocker._client import Docker, Response
+
+__all__ = ("create_container", "open_created")
+
+# Seconds between two looks at a container that somebody else is removing.
+_REMOVAL_PAUSE: Final = 0.05
+
+
+async def create_container(
+    docker: Docker, document: Mapping[str, Any], name: str | None = None, platform: str | None = None
+) -> Container:
+    """Create a container; if that is cancelled, there is none."""
+    if name is not None:
+        path_segment(name, "name")
+    if platform is not None:
+        docker.require("1.41", "create(platform=...)")
+
+    async def undo(response: Response) -> None:
+        await _remove_for_good(Container(response.json()["Id"], docker=docker))
+
+    response = await docker.request(
+        "POST",
+        "/containers/create",
+        query={"name": name, "platform": platform},
+        json=document,
+        undo=undo,
+    )
+    return Container(response.json()["Id"], name, docker=docker)
+
+
+@asynccontextmanager
+async def open_created(
+    docker: Docker, document: Mapping[str, Any], name: str | None = None, platform: str | None = None
+) -> AsyncGenerator[Container, None]:
+    """Create a container, and remove it when the block ends, whatever state it is in."""
+    container = await create_container(docker, document, name, platform)
+    try:
+        yield container
+    finally:
+        await finish_within(CLEANUP_SECONDS, lambda: _remove_for_good(container))
+
+
+async def _remove_for_good(container: Container) -> None:
+    """Remove a container in whatever state it is, also when somebody else is at it."""
+    while True:
+        try:
+            await container.remove(force=True, volumes=True)
+        except NotFound:
+            return
+        except Conflict:
+            await anyio.sleep(_REMOVAL_PAUSE)
+        else:
+            return

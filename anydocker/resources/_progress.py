@@ -1,0 +1,28 @@
+"""Running a progress stream to its end for the task forms."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from anydocker.streams import Stream
+
+__all__ = ("ProgressCallback", "report")
+
+T = TypeVar("T")
+
+ProgressCallback: TypeAlias = Callable[[T], Awaitable[object] | object]
+"""Called with each step in the caller's task; if it returns an awaitable, that is awaited."""
+
+
+async def report(stream: Stream[T], progress: ProgressCallback[T] | None) -> None:
+    """Run a stream to its end, handing each value to a callback."""
+    while batch := await stream.receive_many():
+        if progress is None:
+            continue
+        for value in batch:
+            outcome = progress(value)
+            if isawaitable(outcome):
+                await outcome

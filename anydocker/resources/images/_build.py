@@ -1,0 +1,261 @@
+"""Building images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+
+import attrs
+
+from anydocker import context as build_context
+from anydocker._files import upload_body
+from anydocker._wire.auth import auth_header
+from anydocker._wire.build import BuildLimits, build_query
+from anydocker._wire.query import Filters, encode_filters
+from anydocker.errors import ProtocolError
+from anydocker.resources._progress import ProgressCallback, report
+from anydocker.resources.images._handle import Image
+from anydocker.streams import BuildEvent, BuildStream
+
+if TYPE_CHECKING:
+    from anydocker._client import Docker
+    from anydocker.auth import Credentials
+    from anydocker.types import BuildPruneResponse
+
+__all__ = ("BuildSource", "ImageBuild")
+
+BuildSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
+"""A directory; or a tar, plain or compressed, as bytes, a binary file or a stream of bytes."""
+
+
+class ImageBuild:
+    """The part of ``d.images`` that builds."""
+
+    _docker: Docker
+
+    async def build(
+        self,
+        source: BuildSource | None = None,
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        dockerfile_text: str | None = None,
+        remote: str | None = None,
+        tags: Sequence[str] = (),
+        target: str | None = None,
+        buildargs: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        platform: str | None = None,
+        network: str | None = None,
+        extra_hosts: Mapping[str, str] | None = None,
+        cache_from: Sequence[str] = (),
+        no_cache: bool = False,
+        pull: bool = False,
+        rm: bool = True,
+        force_rm: bool = True,
+        squash: bool = False,
+        limits: BuildLimits | None = None,
+        auth: Mapping[str, Credentials] | None = None,
+        progress: ProgressCallback[BuildEvent] | None = None,
+    ) -> Image:
+        """
+        Build an image.
+
+        ``POST /build`` (``ImageBuild``), with the engine's classic builder. A directory is sent as a tar while it is
+        read; what its ``.dockerignore`` names is left out.
+
+        Args:
+            source: The build context: a directory; or a tar, plain or compressed, as bytes, a binary file or a stream
+                of bytes. None: there is nothing but ``dockerfile_text``, or the engine fetches ``remote``.
+            dockerfile: The Dockerfile, relative to a directory, or anywhere else; in a tar or a remote, its name there.
+            dockerfile_text: The text of a Dockerfile, instead of a file.
+            remote: A git repository, or the URL of a tar or of a Dockerfile, that the engine fetches.
+            tags: Names for the image; the tag is ``latest`` if none is given.
+            target: The stage to build, of several.
+            buildargs: Values for ``ARG``; None takes the engine's own environment.
+            labels: Labels for the image.
+            platform: What to build for, such as ``linux/arm64``.
+            network: The network of ``RUN``: ``"none"``, ``"host"``, ``"container:<id>"`` or a network's name.
+            extra_hosts: Addresses by host name, for ``RUN``.
+            cache_from: Images whose steps may be used again.
+            no_cache: Run every step again.
+            pull: Look for newer base images.
+            rm: Remove the container of a step that has succeeded.
+            force_rm: Remove it when a step has failed, too.
+            squash: Make one layer of all new ones. The engine needs to be experimental.
+            limits: What ``RUN`` may use.
+            auth: Credentials for base images, by registry host.
+            progress: Called with each event.
+
+        Returns:
+            The image; its ``log`` is what the build said.
+
+        Raises:
+            ContextError: The context, its Dockerfile or its ``.dockerignore`` cannot be used.
+            InvalidReference: A tag is malformed.
+            ValueError: Arguments exclude each other, or one is out of range; the message names it.
+            BuildFailed: A step failed; ``log`` has what was said up to there.
+            BadRequest: The engine did not accept the Dockerfile or an argument.
+
+        If cancelled: the build ends, and a step that runs is killed; steps that were complete stay in the cache.
+        """
+        async with self.open_build(
+            source,
+            dockerfile=dockerfile,
+            dockerfile_text=dockerfile_text,
+            remote=remote,
+            tags=tags,
+            target=target,
+            buildargs=buildargs,
+            labels=labels,
+            platform=platform,
+            network=network,
+            extra_hosts=extra_hosts,
+            cache_from=cache_from,
+            no_cache=no_cache,
+            pull=pull,
+            rm=rm,
+            force_rm=force_rm,
+            squash=squash,
+            limits=limits,
+            auth=auth,
+        ) as events:
+            await report(events, progress)
+            if events.image_id is None:
+                raise ProtocolError("the build ended without an error and without an image")
+            name = tags[0] if tags else None
+            return Image(events.image_id, name, log=events.log, docker=self._docker)
+
+    @asynccontextmanager
+    async def open_build(
+        self,
+        source: BuildSource | None = None,
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        dockerfile_text: str | None = None,
+        remote: str | None = None,
+        tags: Sequence[str] = (),
+        target: str | None = None,
+        buildargs: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        platform: str | None = None,
+        network: str | None = None,
+        extra_hosts: Mapping[str, str] | None = None,
+        cache_from: Sequence[str] = (),
+        no_cache: bool = False,
+        pull: bool = False,
+        rm: bool = True,
+        force_rm: bool = True,
+        squash: bool = False,
+        limits: BuildLimits | None = None,
+        auth: Mapping[str, Credentials] | None = None,
+    ) -> AsyncGenerator[BuildStream, None]:
+        """
+        Build an image and follow the events; see :meth:`build`. The context is sent before the block begins.
+
+        Yields:
+            Events, as :class:`~anydocker.BuildEvent` values; ``image_id`` is set when the build has succeeded.
+            Leaving the block before the end stops the build.
+        """
+        query = build_query(
+            tags=tags,
+            target=target,
+            buildargs=buildargs,
+            labels=labels,
+            platform=platform,
+            network=network,
+            extra_hosts=extra_hosts,
+            cache_from=cache_from,
+            no_cache=no_cache,
+            pull=pull,
+            rm=rm,
+            force_rm=force_rm,
+            squash=squash,
+            limits=limits,
+        )
+        prepared = await _prepare(source, dockerfile, dockerfile_text, remote)
+        query |= {"dockerfile": prepared.dockerfile, "remote": remote}
+        headers = {"Content-Type": "application/x-tar"}
+        if auth:
+            documents = {host: credentials.document() for host, credentials in auth.items()}
+            headers["X-Registry-Config"] = auth_header(documents)
+        async with (
+            self._docker.open_request("POST", "/build", query=query, headers=headers, body=prepared.body) as body,
+            aclosing(BuildStream(body)) as events,
+        ):
+            yield events
+
+    async def prune_builds(
+        self,
+        *,
+        all: bool = False,
+        filters: Filters | None = None,
+        reserved_space: int | None = None,
+        max_used_space: int | None = None,
+        min_free_space: int | None = None,
+    ) -> BuildPruneResponse:
+        """
+        Remove what is kept to speed up builds: ``POST /build/prune`` (``BuildPrune``).
+
+        Args:
+            all: Also what is still of use.
+            filters: Which entries, such as ``{"until": "24h"}``.
+            reserved_space: Keep so many bytes in any case.
+            max_used_space: Keep at most so many bytes. API 1.48.
+            min_free_space: Remove until so many bytes of the disk are free. API 1.48.
+
+        Returns:
+            What was removed, and the bytes reclaimed.
+
+        Raises:
+            UnsupportedByEngine: An argument needs a newer version than is spoken.
+
+        If cancelled: the engine may go on.
+        """
+        if max_used_space is not None or min_free_space is not None:
+            self._docker.require("1.48", "prune_builds(max_used_space=..., min_free_space=...)")
+        reserved = "reserved-space" if self._docker.speaks("1.48") else "keep-storage"
+        query = {
+            "all": all,
+            "filters": encode_filters(filters),
+            reserved: reserved_space,
+            "max-used-space": max_used_space,
+            "min-free-space": min_free_space,
+        }
+        response = await self._docker.request("POST", "/build/prune", query=query, own_connection=True)
+        return cast("BuildPruneResponse", response.json())
+
+
+@attrs.frozen
+class _Prepared:
+    dockerfile: str | None
+    body: bytes | AsyncIterable[bytes] | None
+
+
+async def _prepare(
+    source: BuildSource | None,
+    dockerfile: str | os.PathLike[str] | None,
+    dockerfile_text: str | None,
+    remote: str | None,
+) -> _Prepared:
+    if remote is not None:
+        return _prepare_remote(source, dockerfile, dockerfile_text)
+    if hasattr(source, "read"):
+        content: Any = upload_body(cast("BinaryIO", source), "source")
+    else:
+        content = source
+    prepared = await build_context.prepare(content, dockerfile=dockerfile, dockerfile_text=dockerfile_text)
+    return _Prepared(prepared.dockerfile, prepared.body)
+
+
+def _prepare_remote(
+    source: BuildSource | None, dockerfile: str | os.PathLike[str] | None, dockerfile_text: str | None
+) -> _Prepared:
+    if source is not None or dockerfile_text is not None:
+        raise ValueError("remote= is a build context of its own: leave out source and dockerfile_text")
+    name = None if dockerfile is None else os.fspath(dockerfile).replace(os.sep, "/")
+    if name is not None and (name.startswith("/") or ".." in name.split("/")):
+        msg = f"dockerfile={name!r}: of a remote context, the Dockerfile is inside it: give its path there"
+        raise ValueError(msg)
+    return _Prepared(name, None)

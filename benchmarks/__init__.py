@@ -1,0 +1,1 @@
+"""How fast anydocker is beside the other clients, and beside what the machine allows."""

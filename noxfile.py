@@ -1,0 +1,88 @@
+"""The project's chores. ``nox`` alone runs the tour; ``nox --list`` shows the others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tour"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+FLAKE8_ASYNC = (
+    "--anyio",
+    "--enable=ASYNC1,ASYNC2,ASYNC4,ASYNC900,ASYNC910,ASYNC911,ASYNC912,ASYNC913",
+    # `from anyio import ...` is how names are imported here; ASYNC109 is off as in ruff's configuration.
+    "--disable=ASYNC106,ASYNC109",
+)
+
+IN_SITE_PACKAGES = """
+import pathlib, sysconfig, anydocker
+where = pathlib.Path(anydocker.__file__)
+assert where.is_relative_to(sysconfig.get_path("purelib")), f"not the installed package: {where}"
+print("testing", where.parent)
+"""
+
+
+def install_groups(session: nox.Session, *groups: str) -> None:
+    session.install(*nox.project.dependency_groups(PROJECT, *groups))
+
+
+def install_wheel(session: nox.Session, extras: str = "") -> None:
+    """Build the package and install it, as a user would get it."""
+    directory = Path(session.create_tmp()) / "wheel"
+    shutil.rmtree(directory, ignore_errors=True)
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={directory}", ".")
+    (wheel,) = directory.glob("*.whl")
+    session.install(f"{wheel}{extras}")
+    # Its version is the same as yesterday's.
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+
+
+def install_engine(session: nox.Session) -> None:
+    session.run("sh", "tools/install_engine.sh", external=True)
+
+
+@nox.session
+def tour(session: nox.Session) -> None:
+    """Show what the package does, on a private engine."""
+    install_engine(session)
+    install_wheel(session, "[progress]")
+    session.install("trio")
+    session.run("python", "examples/tour.py", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests against the built package and a real engine; arguments go to pytest."""
+    install_engine(session)
+    install_groups(session, "test")
+    install_wheel(session)
+    session.run("python", "-I", "-c", IN_SITE_PACKAGES)
+    session.run("pytest", *session.posargs, env={"ANYDOCKER_REQUIRE_LIVE": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format, the rules of async code, and the shell scripts' syntax."""
+    install_groups(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("flake8-async", *FLAKE8_ASYNC, *(str(path) for path in sorted(Path("anydocker").rglob("*.py"))))
+    session.run("sh", "-n", "activate.sh", external=True)
+    session.run("sh", "-n", "tools/install_engine.sh", external=True)
+    session.run("bash", "-n", ".ci/run", external=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of everything, by two checkers."""
+    install_groups(session, "types")
+    session.install(".[progress]")
+    session.run("mypy")
+    session.run("pyright", f"--pythonpath={session.bin}/python")

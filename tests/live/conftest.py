@@ -1,0 +1,101 @@
+"""What the live tests share: a container that sleeps, images in the registry, the engine's own command line."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+from anyio.from_thread import BlockingPortal
+from anyio.to_thread import run_sync
+
+import anydocker
+from anydocker import Container, Docker
+from anydocker.testing import PrivateEngine, Registry, local_registry
+
+PASSWORD = ("alice", "s3cret")
+
+
+@pytest.fixture
+def label() -> str:
+    """A label that no other test has."""
+    return f"anydocker-test-{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def cli(engine_host: str) -> Callable[..., Awaitable[str]]:
+    """Runs the ``docker`` command line against the engine: what it prints is the truth to compare with."""
+
+    async def run(*words: str) -> str:
+        command = ("docker", "--host", engine_host, *words)
+        process = await run_sync(partial(subprocess.run, command, capture_output=True, text=True))
+        assert process.returncode == 0, process.stderr
+        return process.stdout.strip()
+
+    return run
+
+
+@asynccontextmanager
+async def _sleeping(host: str) -> AsyncGenerator[str, None]:
+    async with (
+        anydocker.connect(host) as client,
+        client.containers.open_run("busybox", ["sleep", "86400"], network="none") as container,
+    ):
+        yield container.id
+
+
+@pytest.fixture(scope="session")
+def sleeper_id(engine_host: str, anydocker_portal: BlockingPortal) -> Iterator[str]:
+    with anydocker_portal.wrap_async_context_manager(_sleeping(engine_host)) as container_id:
+        yield container_id
+
+
+@pytest.fixture
+def sleeper(docker: Docker, sleeper_id: str) -> Container:
+    """A container that sleeps for the whole session: to execute commands in, never to change."""
+    return docker.containers.container(sleeper_id)
+
+
+@asynccontextmanager
+async def _published(host: str, registry: Registry) -> AsyncGenerator[str, None]:
+    """An image with a layer of its own that is in the registry, but not in the engine."""
+    name = f"{registry.address}/app:1"
+    async with anydocker.connect(host) as client:
+        image = await client.images.build(
+            dockerfile_text=f"FROM busybox\nRUN echo {name} > /app", tags=[name], network="none"
+        )
+        push = client.request(
+            "POST", f"/images/{registry.address}/app/push", query={"tag": "1"}, headers={"X-Registry-Auth": "e30="}
+        )
+        assert b"errorDetail" not in (await push).body
+        await image.remove(force=True)
+        yield name
+
+
+@pytest.fixture(scope="session")
+def published(engine_host: str, registry: Registry, anydocker_portal: BlockingPortal) -> Iterator[str]:
+    with anydocker_portal.wrap_async_context_manager(_published(engine_host, registry)) as name:
+        yield name
+
+
+@pytest.fixture
+async def pullable(docker: Docker, published: str) -> AsyncGenerator[str, None]:
+    """The name of an image that the engine can pull, and does not have."""
+    yield published
+    try:
+        await docker.images.image(published).remove(force=True)
+    except anydocker.NotFound:
+        assert not await docker.images.list(filters={"reference": published})
+
+
+@pytest.fixture(scope="session")
+def closed_registry(
+    anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingPortal
+) -> Iterator[Registry]:
+    """A registry that asks for a password."""
+    registry = local_registry(anydocker_engine, credentials=PASSWORD)
+    with anydocker_portal.wrap_async_context_manager(registry) as running:
+        yield running
