@@ -14,6 +14,7 @@ import random
 import re
 import socket
 import sys
+import tarfile
 import time
 from collections.abc import Iterable, Iterator
 from itertools import cycle, islice
@@ -30,16 +31,18 @@ __all__ = ("Framing", "Mode", "Script", "main")
 Framing: TypeAlias = Literal["chunks", "coalesced", "flushed", "bulk"]
 """How a body is cut: an HTTP chunk for each item; chunks of 64 KiB with many items; a chunk and a write for each item;
 32 KiB of bytes in two writes, as engines send archives."""
-Mode: TypeAlias = Literal["send", "hold", "pace", "take"]
+Mode: TypeAlias = Literal["send", "hold", "turns", "pace", "take"]
 """What to do with a streaming request: send everything; send an item and wait for the client to leave; send to all
-clients in turn at a fixed rate; take what is uploaded."""
+clients in turn, as fast as they take it or at a fixed rate; take what is uploaded."""
 
 BLOCK: Final = 64 * 1024
 """Bytes that are written at a time, at least."""
 BULK_CHUNK: Final = 32 * 1024
 _BULK_FIRST_WRITE: Final = 4096  # Go's bufio.Writer passes that much on before it lets large writes through
+_TAR_END: Final = bytes(2 * tarfile.BLOCKSIZE)
 _LISTED: Final = 100
 _PACE_SECONDS: Final = 0.001
+_START_SECONDS: Final = 0.02
 _PACE_BURST: Final = 10
 _HEAD_END: Final = b"\r\n\r\n"
 
@@ -54,7 +57,7 @@ class Script:
         items: How many items; for ``bulk``, how many bytes.
         framing: How they are cut.
         mode: What to do with them.
-        clients: For ``pace``: how many connections to wait for.
+        clients: For ``turns`` and ``pace``: how many connections to wait for.
         check: Whether an upload is hashed, which takes longer than receiving it.
     """
 
@@ -101,17 +104,22 @@ def _encode_block(recording: Recording, pieces: tuple[bytes, ...], framing: Fram
     return b"".join(map(chunk, pieces))
 
 
-def bulk_tile() -> bytes:
-    """A mebibyte that does not repeat; archives are made of it."""
-    return random.Random(0).randbytes(1024 * 1024)  # noqa: S311 - no secret
-
-
 def _bulk_writes(size: int) -> Iterator[bytes]:
-    tile = bulk_tile()
-    chunks = [chunk(tile[at : at + BULK_CHUNK]) for at in range(0, len(tile), BULK_CHUNK)]
-    for data in islice(cycle(chunks), size // BULK_CHUNK):
-        yield data[:_BULK_FIRST_WRITE]
-        yield data[_BULK_FIRST_WRITE:]
+    for data in _tar_pieces(size // BULK_CHUNK):
+        encoded = chunk(data)
+        yield encoded[:_BULK_FIRST_WRITE]
+        yield encoded[_BULK_FIRST_WRITE:]
+
+
+def _tar_pieces(count: int) -> Iterator[bytes]:
+    """A tar of one large file, in pieces of a chunk each: a client may look into it."""
+    tile = random.Random(0).randbytes(1024 * 1024)  # noqa: S311 - no secret
+    pieces = cycle([tile[at : at + BULK_CHUNK] for at in range(0, len(tile), BULK_CHUNK)])
+    member = tarfile.TarInfo("file")
+    member.size = count * BULK_CHUNK - tarfile.BLOCKSIZE - len(_TAR_END)
+    yield member.tobuf() + next(pieces)[tarfile.BLOCKSIZE :]
+    yield from islice(pieces, count - 2)
+    yield next(pieces)[len(_TAR_END) :] + _TAR_END
 
 
 def listing() -> bytes:
@@ -133,13 +141,13 @@ class Replay:
         self._calls: Final = [(re.compile(pattern), answer) for pattern, answer in _answers()]
         self._script = Script("logs-20", 0)
         self._writes: list[bytes] = []
-        self._pacer = _Pacer(1)
+        self._turns = _Turns(1, 0.0)
 
     def set(self, script: Script) -> None:
         """Play another script from now on."""
         self._script = script
         self._writes = lay_out(Recording.load(script.recording), script)
-        self._pacer = _Pacer(script.clients)
+        self._turns = _Turns(script.clients, _PACE_SECONDS if script.mode == "pace" else 0.0)
 
     def serve(self, sock: socket.socket) -> None:
         """Answer the requests of one connection, until either side closes it."""
@@ -168,12 +176,17 @@ class Replay:
                 connection.sock.sendall(b"".join(self._writes[:2]))
                 connection.sock.recv(1)
                 return False
-            case "pace":
+            case "turns" | "pace":
                 connection.drop_body(head)
-                self._pacer.join(connection.sock, self._writes)
+                self._turns.join(connection.sock, self._writes)
             case "send":
                 connection.drop_body(head)
-                for write in self._writes:
+                first, *rest = self._writes
+                connection.sock.sendall(first)
+                if b"101 " in first[:20] and b"docker-sdk-python" in head:
+                    # It loses what it reads together with the head. A process that has to start hides that.
+                    time.sleep(_START_SECONDS)
+                for write in rest:
                     connection.sock.sendall(write)
         return not self._writes[0].startswith(b"HTTP/1.1 101")
 
@@ -275,11 +288,12 @@ def _dechunk(data: bytes) -> Iterator[bytes]:
         at = end + 4 + size
 
 
-class _Pacer:
-    """Sends to many connections in turn, a few writes every millisecond, from one thread."""
+class _Turns:
+    """Sends to many connections in turn, from one thread, with a pause after a few writes."""
 
-    def __init__(self, clients: int) -> None:
+    def __init__(self, clients: int, pause: float) -> None:
         self._clients = clients
+        self._pause = pause
         self._socks: list[socket.socket] = []
         self._lock = Lock()
         self._done = Event()
@@ -299,8 +313,9 @@ class _Pacer:
         due = time.perf_counter()
         for write in writes:
             for at in range(0, self._clients, _PACE_BURST):
-                due += _PACE_SECONDS
-                time.sleep(max(0.0, due - time.perf_counter()))
+                due += self._pause
+                if (early := due - time.perf_counter()) > 0.0:
+                    time.sleep(early)
                 for sock in self._socks[at : at + _PACE_BURST]:
                     sock.sendall(write)
 

@@ -1,4 +1,4 @@
-"""Reach any endpoint: for what has no method yet, with the same errors and the same guarantees."""
+"""Reach any endpoint by its path, with the same errors and the same guarantees as the methods."""
 
 from __future__ import annotations
 

@@ -98,9 +98,10 @@ async def take_tour(backend: str, directory: Path) -> tuple[Findings, bool]:
         }
         counts.append(await follow(d))
         counts.append(await count(d))
+        clean = report(counts)
         for name in APP, image:
             await d.images.image(name).remove(force=True)
-    return findings, report(counts)
+    return findings, clean
 
 
 @asynccontextmanager

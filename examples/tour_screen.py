@@ -33,8 +33,8 @@ def step(title: str, call: str) -> None:
 
 
 def note(text: object, good: bool | None = None) -> None:
-    mark = "" if good is None else verdict(good)
-    CONSOLE.print(Text.assemble(f"  {text} ", mark), soft_wrap=True)
+    mark = Text() if good is None else Text(" ") + verdict(good)
+    CONSOLE.print(Text.assemble(f"  {text}", mark), soft_wrap=True)
 
 
 def verdict(good: bool) -> Text:

@@ -72,7 +72,7 @@ def retained(value: object) -> int:
         case bytes() | bytearray() | str():
             return len(value)
         case Mapping():
-            entries = cast("Mapping[Any, Any]", value)
+            entries = cast("Mapping[object, object]", value)
             return sum(1 + retained(part) for pair in entries.items() for part in pair)
         case list() | tuple():
             return sum(1 + retained(part) for part in cast("list[object] | tuple[object]", value))

@@ -168,32 +168,30 @@ def test_good_pieces_come_before_the_error() -> None:
 # -- limits
 
 
-def one_by_one(stream: bytes) -> list[bytes]:
-    return [stream[i : i + 1] for i in range(len(stream))]
+def few_ways(stream: bytes) -> list[list[bytes]]:
+    one_by_one = [stream[i : i + 1] for i in range(len(stream))]
+    return [[stream], one_by_one, [stream[:-2], stream[-2:]], [stream[:-1], stream[-1:]]]
 
 
-@pytest.mark.parametrize("cut", [lambda s: [s], one_by_one, lambda s: [s[:-2], s[-2:]], lambda s: [s[:-1], s[-1:]]])
 @pytest.mark.parametrize(("length", "fits"), [(4096, True), (4097, False)])
-def test_size_line_limit(cut: object, length: int, fits: bool) -> None:
-    assert callable(cut)
-    line = b"0;" + b"x" * (length - 2) + b"\r\n"
-    _, error = decode(ChunkedDecoder(), cut(line))
-    assert (error is None) == fits
+def test_size_line_limit(length: int, fits: bool) -> None:
+    for way in few_ways(b"0;" + b"x" * (length - 2) + b"\r\n"):
+        _, error = decode(ChunkedDecoder(), way)
+        assert (error is None) == fits
 
 
-@pytest.mark.parametrize("cut", [lambda s: [s], one_by_one, lambda s: [s[:-2], s[-2:]], lambda s: [s[:-1], s[-1:]]])
 @pytest.mark.parametrize(("length", "fits"), [(16 * KIB, True), (16 * KIB + 1, False)])
 @pytest.mark.parametrize("line", [64, 16 * KIB - 2])
-def test_trailer_limit(cut: object, length: int, fits: bool, line: int) -> None:
-    assert callable(cut)
+def test_trailer_limit(length: int, fits: bool, line: int) -> None:
     trailers = b""
     while (missing := length - 2 - len(trailers)) > 0:
         # What a last line of its own would be too short for goes into this one.
         size = missing if missing < line + 8 else line
         trailers += b"a:" + b"x" * (size - 4) + b"\r\n"
-    decoder = ChunkedDecoder()
-    _, error = decode(decoder, cut(b"0\r\n" + trailers + b"\r\n"))
-    assert (error is None) == fits == decoder.ended
+    for way in few_ways(b"0\r\n" + trailers + b"\r\n"):
+        decoder = ChunkedDecoder()
+        _, error = decode(decoder, way)
+        assert (error is None) == fits == decoder.ended
 
 
 @pytest.mark.parametrize("stream", [b"0;", b"0\r\na:"])
@@ -331,9 +329,8 @@ def test_judges_as_h11_does(
 ) -> None:
     stream = mutate(encode(chunks, extension, trailers) + behind, mutations)
     ours, theirs = outcome(split(stream, at)), h11_outcome(stream)
-    if ours.ended == theirs.ended:
-        # Of a chunk that is not whole, h11 hands out what there is.
-        assert ours == theirs or (not ours.ended and theirs.payload.startswith(ours.payload))
-    else:
-        known = ONLY_WE_TAKE if ours.ended else ONLY_H11_TAKES
+    # Of a chunk that is not whole, h11 hands out what there is.
+    both_refuse = not ours.ended and not theirs.ended and theirs.payload.startswith(ours.payload)
+    if ours != theirs and not both_refuse:
+        known = ONLY_WE_TAKE if ours.ended or ours.payload > theirs.payload else ONLY_H11_TAKES
         assert any(difference.known_by.search(stream) for difference in known), stream

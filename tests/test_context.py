@@ -16,7 +16,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio import BusyResourceError, CancelScope, ClosedResourceError, create_task_group
+from anyio import BusyResourceError, CancelScope, ClosedResourceError, create_task_group, wait_all_tasks_blocked
 
 from anydocker import context as module
 from anydocker.context import BuildContext, DirectoryTar, prepare
@@ -388,8 +388,10 @@ async def test_a_task_cancelled_by_asyncio_itself_loses_nothing(big: Path, monke
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    rest = asyncio.create_task(collect(BuildContext("Dockerfile", body)))
+    await wait_all_tasks_blocked()
     gate.free.set()
-    assert b"".join([piece async for piece in body]) == whole
+    assert await rest == whole
 
 
 # -- what changes or fails meanwhile
@@ -415,7 +417,6 @@ async def test_a_file_that_grows_is_an_error(big: Path) -> None:
         file.write(b"x")
     with pytest.raises(ContextError, match="/A' in the build context became longer than its 4194304 bytes"):
         await read_on(body)
-    assert open_below(big) == []
 
 
 async def test_a_file_that_vanishes_is_an_error(big: Path) -> None:

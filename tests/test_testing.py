@@ -418,8 +418,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
     directories: list[Path] = []
     mkdtemp = tempfile.mkdtemp
 
-    def record(prefix: str) -> str:
-        directories.append(Path(mkdtemp(prefix=prefix)))
+    def record(prefix: str, dir: Path) -> str:
+        directories.append(Path(mkdtemp(prefix=prefix, dir=dir)))
         return str(directories[-1])
 
     monkeypatch.setattr(tempfile, "mkdtemp", record)
@@ -438,11 +438,14 @@ def machine() -> dict[str, object]:
 
 
 def traces(directory: Path) -> list[str]:
-    cgroups = Path("/sys/fs/cgroup").glob(f"**/{directory.name}")
     return [
-        *(str(path) for path in (directory, *cgroups) if path.exists()),
+        *(str(path) for path in (directory, *cgroups_named(directory.name)) if path.exists()),
         *(f"process {pid}" for pid, command in command_lines() if str(directory) in command),
     ]
+
+
+def cgroups_named(name: str) -> list[Path]:
+    return [Path(path) for path, _, _ in os.walk("/sys/fs/cgroup") if path.endswith(f"/{name}")]
 
 
 def command_lines() -> Iterator[tuple[str, str]]:
@@ -499,6 +502,18 @@ async def test_a_command_runs_inside_of_the_engines_network(made: list[Path]) ->
     async with private_engine() as engine:
         assert "docker0" in await output_of(engine.inside(["ip", "-br", "link"]))
     assert traces(made[0]) == []
+
+
+@pytest.mark.live
+async def test_a_long_path_of_the_temporary_directory_does_no_harm(
+    made: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 100)))
+    async with private_engine() as engine, scripted_engine() as scripted, dial(scripted) as stream:
+        await stream.send(b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
+        await read_until(stream, b"OK")
+        assert [path.parent for path in made] == [Path("/tmp")] * 2
+        assert await docker_cli(engine.host, "ps", "-q") == ""
 
 
 @pytest.mark.live
@@ -586,7 +601,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def remove_by_hand(directory: Path) -> None:
-    for cgroup in Path("/sys/fs/cgroup").glob(f"**/{directory.name}"):
+    for cgroup in cgroups_named(directory.name):
         for path, _, _ in os.walk(cgroup, topdown=False):
             os.rmdir(path)
     shutil.rmtree(directory)

@@ -1,16 +1,16 @@
 """
 One HTTP/1.1 exchange on one raw connection.
 
-h11 owns the protocol up to the head of the response: it frames what is sent and judges what the engine answers.
+Plain heads, which is what engines send, are read by ``_wire.head``; h11 judges every other one.
 From the first byte behind the head on, the bytes go straight to the decoders of ``_wire``; none of them passes
-through h11 again. Everything read and not yet handed out is kept in attributes, never in a suspended frame, so a
+through h11. Everything read and not yet handed out is kept in attributes, never in a suspended frame, so a
 cancelled ``receive`` can be called again, and what it returns then is what it would have returned before.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import h11
@@ -20,6 +20,10 @@ from anyio.lowlevel import checkpoint
 
 from anydocker._transport.network import close_now
 from anydocker._wire.bodies import BodyDecoder, body_decoder
+from anydocker._wire.chunked import ChunkedDecoder
+from anydocker._wire.chunked_frames import ChunkedFrameDecoder
+from anydocker._wire.frames import FrameDecoder
+from anydocker._wire.head import Head, build_request, head_end, parse_plain_head
 from anydocker.errors import DockerError, ProtocolError, TruncatedStream
 
 __all__ = ("Exchange", "Request")
@@ -30,6 +34,9 @@ _MAX_HEAD: Final = 64 * 1024
 _READ_SIZE: Final = 64 * 1024
 # Bytes of an upload put into one chunk: small pieces are gathered, because every chunk is a write.
 _UPLOAD_CHUNK: Final = 128 * 1024
+
+_HTTP: Final = b"HTTP/1."
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _NETWORK_ERRORS: Final = (httpcore.NetworkError, httpcore.TimeoutException, BrokenResourceError, OSError)
 
@@ -76,10 +83,11 @@ class Exchange:
         self.headers: Mapping[str, str] = {}
         self.answered = False  # whether a byte of the response has come
         self._authority = authority
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+        self._h11: h11.Connection | None = None  # only for a head that is not plain
+        self._head = b""  # what has come of the head of the response
         self._keep_alive = False
-        self._body: BodyDecoder | None = None
-        self._pieces: list[bytes] = []
+        self._body: BodyDecoder[Any] | None = None
+        self._pieces: list[Any] = []
         self._collected: list[bytes] = []
         self._sent = False
         self._receiving = ResourceGuard("receiving from")
@@ -108,40 +116,38 @@ class Exchange:
         Raises:
             TruncatedStream: The connection broke.
         """
-        body = self.request.body
-        stream = None if body is None or isinstance(body, bytes) else body
-        try:
-            await self.stream.write(self._head(body))
-        except _NETWORK_ERRORS as exc:
-            raise self._lost("while the request was sent") from exc
-        if stream is None:
+        request = self.request
+        body = request.body
+        head = build_request(request.method, request.target, self._fields())
+        if body is None or isinstance(body, bytes):
+            await self._write(head + body if body else head)
             self._sent = True
         else:
-            await self._upload(stream)
+            await self._write(head)
+            await self._upload(body)
 
-    def _head(self, body: bytes | AsyncIterable[bytes] | None) -> bytes:
-        headers = [("Host", self._authority), *self.request.headers]
-        if isinstance(body, bytes):
-            headers.append(("Content-Length", str(len(body))))
-        elif body is not None:
-            headers.append(("Transfer-Encoding", "chunked"))
-        elif self.request.method in {"POST", "PUT"}:
-            headers.append(("Content-Length", "0"))
-        request = h11.Request(method=self.request.method, target=self.request.target, headers=headers)
-        data = self._frame(request)
-        if isinstance(body, bytes):
-            data += self._frame(h11.Data(data=body)) if body else b""
-        if body is None or isinstance(body, bytes):
-            data += self._frame(h11.EndOfMessage())
-        return data
+    def _fields(self) -> list[tuple[str, str]]:
+        body = self.request.body
+        fields = [("Host", self._authority), *self.request.headers]
+        if body is None:
+            if self.request.method in {"POST", "PUT"}:
+                fields.append(("Content-Length", "0"))
+        elif isinstance(body, bytes):
+            fields.append(("Content-Length", str(len(body))))
+        else:
+            fields.append(("Transfer-Encoding", "chunked"))
+        return fields
 
-    def _frame(self, event: h11.Event) -> bytes:
-        return self._h11.send(event) or b""
+    async def _write(self, data: bytes) -> None:
+        try:
+            await self.stream.write(data)
+        except _NETWORK_ERRORS as exc:
+            raise self._lost("while the request was sent") from exc
 
     async def _upload(self, body: AsyncIterable[bytes]) -> None:
         pieces = aiter(body)
         try:
-            self._sent = await self._upload_all(pieces) and await self._write_part(h11.EndOfMessage())
+            self._sent = await self._upload_all(pieces) and await self._upload_part(_LAST_CHUNK)
         finally:
             close = getattr(pieces, "aclose", None)
             if close is not None:
@@ -155,16 +161,16 @@ class Exchange:
             gathered.append(piece)
             size += len(piece)
             if size >= _UPLOAD_CHUNK:
-                if not await self._write_part(h11.Data(data=b"".join(gathered))):
+                if not await self._upload_part(_chunk(gathered, size)):
                     return False
                 gathered.clear()
                 size = 0
-        return not size or await self._write_part(h11.Data(data=b"".join(gathered)))
+        return not size or await self._upload_part(_chunk(gathered, size))
 
-    async def _write_part(self, event: h11.Event) -> bool:
-        """Write a part of the body; return whether the engine still takes it."""
+    async def _upload_part(self, data: bytes) -> bool:
+        """Send a part of the body; return whether the engine still takes it."""
         try:
-            await self.stream.write(self._frame(event))
+            await self.stream.write(data)
         except _NETWORK_ERRORS:
             return False
         return True
@@ -181,50 +187,62 @@ class Exchange:
         """
         with self._receiving:
             while self._body is None:
-                event = self._next_event()
-                if event is h11.NEED_DATA:
-                    await self._feed_head()
-                elif isinstance(event, h11.Response) or (
-                    isinstance(event, h11.InformationalResponse) and event.status_code == 101
-                ):
-                    self._take_head(event)
+                data = await self._read()
+                if data:
+                    self.answered = True
+                    self._receive_head_data(data)
+                elif self.answered:
+                    raise TruncatedStream(f"the connection ended inside the head of the answer to {self.request.name}")
+                else:
+                    raise self._lost("before it answered")
 
-    def _next_event(self) -> object:
-        try:
-            return self._h11.next_event()
-        except h11.RemoteProtocolError as exc:
-            msg = f"the answer to {self.request.name} is not one an engine gives: {exc}"
-            raise ProtocolError(msg) from exc
+    def _receive_head_data(self, data: bytes) -> None:
+        data = self._head = self._head + data
+        if self._h11 is None:
+            if not data.startswith(_HTTP[: len(data)]):
+                raise self._not_http(f"it begins with {data[:40]!r}")
+            if head_end(data) is None and len(data) <= _MAX_HEAD:
+                return
+            plain = parse_plain_head(data)
+            if plain is not None:
+                self._take_head(*plain)
+                return
+        judged = self._ask_h11()
+        if judged is not None:
+            self._take_head(*judged)
 
-    async def _feed_head(self) -> None:
-        data = await self._read()
-        if data:
-            self.answered = True
-            self._h11.receive_data(data)
-        elif self.answered:
-            raise TruncatedStream(f"the connection ended inside the head of the answer to {self.request.name}")
-        else:
-            raise self._lost("before it answered")
+    def _ask_h11(self) -> tuple[Head, bytes] | None:
+        """The head as h11 reads it, and what follows it; None: it needs more."""
+        connection = self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+        connection.send(h11.Request(method=self.request.method, target=self.request.target, headers=self._fields()))
+        connection.receive_data(self._head)
+        while True:
+            try:
+                event = connection.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise self._not_http(str(exc)) from exc
+            if isinstance(event, h11.Response):
+                return _head_of(event), connection.trailing_data[0]
+            if isinstance(event, h11.InformationalResponse):
+                if event.status_code == 101:
+                    return _head_of(event), connection.trailing_data[0]
+            else:
+                return None
 
-    def _take_head(self, event: h11.Response | h11.InformationalResponse) -> None:
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in event.headers:
-            name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        self.status = event.status_code
-        self.headers = headers
-        self._keep_alive = (
-            event.http_version == b"1.1"
-            and event.status_code != 101
-            and "close" not in headers.get("connection", "").lower()
-        )
-        body = body_decoder(self.request.method, event.status_code, headers)
-        self._body = body
-        behind, _ = self._h11.trailing_data
+    def _not_http(self, why: str) -> ProtocolError:
+        return ProtocolError(f"the answer to {self.request.name} is not one an engine gives: {why}")
+
+    def _take_head(self, head: Head, behind: bytes) -> None:
+        self.status = head.status
+        self.headers = head.headers
+        self._keep_alive = head.keep_alive
+        body = self._body = body_decoder(self.request.method, head.status, head.headers)
+        self._head = b""
+        self._h11 = None
         if behind:
             self._pieces = body.receive_data(behind)
 
-    async def receive_many(self) -> list[bytes]:
+    async def receive_many(self) -> list[Any]:
         """
         Receive pieces of the body: all that one read brought. Empty once the body has ended.
 
@@ -241,9 +259,11 @@ class Exchange:
                 raise ClosedResourceError
             if self._pieces or body.ended:
                 await checkpoint()
-            while not self._pieces and not body.ended:
+            while not self._pieces:
                 if body.error is not None:
                     raise body.error
+                if body.ended:
+                    break
                 data = await self._read()
                 if data:
                     self._pieces = body.receive_data(data)
@@ -251,6 +271,22 @@ class Exchange:
                     body.receive_eof()
             pieces, self._pieces = self._pieces, []
             return pieces
+
+    def fuse_frames(self, frames: FrameDecoder) -> bool:
+        """
+        Decode frames together with the chunks they come in, if they come in chunks.
+
+        Returns:
+            Whether they do: ``receive_many`` returns frames from now on, where it returned pieces of the body.
+        """
+        chunks = self._body
+        if not isinstance(chunks, ChunkedDecoder):
+            return False
+        pieces, self._pieces = self._pieces, []
+        fused = ChunkedFrameDecoder(chunks, frames)
+        self._body = fused
+        self._pieces = fused.take_over(pieces)
+        return True
 
     async def read(self, limit: int) -> bytes:
         """
@@ -312,3 +348,20 @@ class Exchange:
     async def close(self) -> None:
         """Close the connection at once."""
         await close_now(self.stream)
+
+
+def _chunk(pieces: list[bytes], size: int) -> bytes:
+    return b"%x\r\n%b\r\n" % (size, b"".join(pieces))
+
+
+def _head_of(event: h11.Response | h11.InformationalResponse) -> Head:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in event.headers:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    keep_alive = (
+        event.http_version == b"1.1"
+        and event.status_code != 101
+        and "close" not in headers.get("connection", "").lower()
+    )
+    return Head(event.status_code, headers, keep_alive)

@@ -8,7 +8,7 @@ of a container cannot be ended while its output is still read.
 
 from __future__ import annotations
 
-import select
+import socket
 import ssl
 from collections.abc import Iterable
 from typing import Any
@@ -64,12 +64,19 @@ class RawStream(httpcore.AsyncNetworkStream):
         if info == "socket":
             return sock
         if info == "is_readable" and sock is not None:
-            if sock.fileno() < 0:
-                return True
-            poll = select.poll()
-            poll.register(sock, select.POLLIN)
-            return bool(poll.poll(0))
+            return _is_readable(sock)
         return None
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    """Whether there is something to read, the end and errors included, without taking it."""
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 class Backend(httpcore.AsyncNetworkBackend):

@@ -18,7 +18,9 @@ from typing import Any, Final
 import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream, SocketAttribute
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+
+from anydocker._transport.receivers import make_receiver
 
 __all__ = ("SocketStream", "connect_tcp", "connect_unix")
 
@@ -32,25 +34,21 @@ class SocketStream(ByteStream):
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._receiver = make_receiver(sock)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Receive what is there, or wait for it. A cancelled call has taken nothing."""
-        await checkpoint()
-        while True:
-            try:
-                data = self._socket.recv(max_bytes)
-            except BlockingIOError:
-                await anyio.wait_readable(self._socket)
-            except OSError as exc:
-                raise self._reason(exc) from exc
-            else:
-                if not data:
-                    raise EndOfStream
-                return data
+        try:
+            data = await self._receiver.receive(max_bytes)
+        except OSError as exc:
+            raise self._reason(exc) from exc
+        if not data:
+            raise EndOfStream
+        return data
 
     async def send(self, item: bytes) -> None:
-        """Send all of ``item``. A cancelled call may have sent a part of it."""
-        await checkpoint()
+        """Send all of ``item``. A cancelled call may have sent a part of it. Yields only if it has to wait."""
+        await checkpoint_if_cancelled()
         rest = memoryview(item)
         while rest:
             try:
@@ -72,7 +70,7 @@ class SocketStream(ByteStream):
     async def aclose(self) -> None:
         """Close the socket, at once."""
         if self._socket.fileno() >= 0:
-            anyio.notify_closing(self._socket)
+            self._receiver.close()
             self._socket.close()
         await checkpoint()
 

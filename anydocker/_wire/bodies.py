@@ -9,24 +9,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from anydocker._wire.chunked import ChunkedDecoder
-from anydocker.errors import ProtocolError, TruncatedStream
+from anydocker.errors import ProtocolError, StreamError, TruncatedStream
 
 __all__ = ("BodyDecoder", "LengthDecoder", "UntilCloseDecoder", "body_decoder")
+
+T = TypeVar("T")
 
 _LENGTH: Final = re.compile(r"[0-9]{1,20}")
 
 
-class BodyDecoder(Protocol):
-    """What turns the bytes behind a head into pieces of the body."""
+class BodyDecoder(Protocol[T]):
+    """What turns the bytes behind a head into pieces of the body, or into what they hold."""
 
-    ended: bool
-    leftover: bytes
-    error: ProtocolError | None
+    @property
+    def ended(self) -> bool:
+        """Whether the body has ended."""
+        ...
 
-    def receive_data(self, data: bytes, /) -> list[bytes]:
+    @property
+    def leftover(self) -> bytes:
+        """What came behind the end of the body."""
+        ...
+
+    @property
+    def error(self) -> ProtocolError | StreamError | None:
+        """What is wrong behind what has been decoded, if anything."""
+        ...
+
+    def receive_data(self, data: bytes, /) -> list[T]:
         """Decode what a read returned."""
         ...
 
@@ -80,7 +93,7 @@ class UntilCloseDecoder:
         self.ended = True
 
 
-def body_decoder(method: str, status: int, headers: Mapping[str, str]) -> BodyDecoder:
+def body_decoder(method: str, status: int, headers: Mapping[str, str]) -> BodyDecoder[bytes]:
     """
     The decoder for the body of a response.
 

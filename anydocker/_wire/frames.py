@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from anydocker.errors import ProtocolError, StreamError, TruncatedStream
 
-__all__ = ("MAX_FRAME", "Frame", "FrameDecoder", "StreamName", "TextDecoder", "frame")
+__all__ = ("MAX_FRAME", "STREAMS", "Frame", "FrameDecoder", "StreamName", "TextDecoder", "frame")
 
 # Bytes of one frame. 16 MiB: 512 times the engine's copy buffer, and more than the longest message a log driver keeps.
 MAX_FRAME: Final = 16 * 1024 * 1024
@@ -29,7 +29,7 @@ _HEADER: Final = Struct(">LL")
 _SYSTEM_ERROR: Final = 3 << 24
 
 StreamName = Literal["stdout", "stderr"]
-_STREAMS: Final[dict[int, StreamName]] = {0: "stdout", 1 << 24: "stdout", 2 << 24: "stderr"}
+STREAMS: Final[dict[int, StreamName]] = {0: "stdout", 1 << 24: "stdout", 2 << 24: "stderr"}
 
 
 class Frame(NamedTuple):
@@ -59,6 +59,11 @@ class FrameDecoder:
         self._kept: list[bytes] = []
         self._kept_size = 0
         self._needed = 8  # bytes that have to be there before the next frame can be taken
+
+    @property
+    def at_border(self) -> bool:
+        """Whether the next byte is the first of a header."""
+        return not self._kept_size
 
     def receive_data(self, data: bytes) -> list[Frame]:
         """Decode a piece of the body into the frames it completes. An error behind a good one waits in ``error``."""
@@ -99,7 +104,7 @@ class FrameDecoder:
         total = len(data)
         needed = 8
         unpack = _HEADER.unpack_from
-        streams = _STREAMS
+        streams = STREAMS
         append = out.append
         while total - pos >= 8:
             kind, size = unpack(data, pos)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
-from typing import Any, Final, Literal, TYPE_CHECKING, TypeAlias, cast, final, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final, get_args
 
 from anydocker._wire.container import HostPort, Mount, PortKey, container_document, merge
 from anydocker._wire.jsonstream import dumps

@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
 from anyio import ClosedResourceError, EndOfStream
 from anyio.lowlevel import checkpoint
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anydocker._transport.exchange import Exchange
+    from anydocker._wire.frames import FrameDecoder
 
-__all__ = ("BodyStream", "DecodedStream", "Decoder", "DocumentDecoder", "Stream", "section")
+__all__ = ("BodyStream", "DecodedStream", "Decoder", "DocumentDecoder", "Stream", "fuse_frames", "section")
 
 T = TypeVar("T")
 
@@ -273,6 +274,11 @@ class DocumentDecoder(Generic[T]):
 
 def _is_object(document: object) -> bool:
     return isinstance(document, dict)
+
+
+def fuse_frames(body: BodyStream, frames: FrameDecoder) -> bool:
+    """Have frames decoded together with the chunks they come in, if they do: then the body gives frames from now on."""
+    return body._exchange.fuse_frames(frames)  # pyright: ignore[reportPrivateUsage]  # this module's own
 
 
 def section(document: dict[str, Any], key: str) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import attrs
 
 from anydocker._wire.frames import Frame, FrameDecoder, TextDecoder
 from anydocker._wire.lines import Line, LineDecoder
-from anydocker.streams._base import BodyStream, DecodedStream, Stream
+from anydocker.streams._base import BodyStream, DecodedStream, Stream, fuse_frames
 
 __all__ = ("AttachStream", "Completed", "LineStream", "Output", "OutputStream")
 
@@ -66,8 +68,17 @@ class OutputStream(DecodedStream[Frame]):
     """
 
     def __init__(self, body: BodyStream, *, tty: bool) -> None:
-        super().__init__(body, TextDecoder() if tty else FrameDecoder())
+        frames = None if tty else FrameDecoder()
+        super().__init__(body, frames or TextDecoder())
         self.tty = tty
+        self._fused = frames is not None and fuse_frames(body, frames)
+
+    async def _receive_batch(self) -> list[Frame]:
+        if not self._fused:
+            return await super()._receive_batch()
+        frames = cast("list[Frame]", await self._body.receive_many())
+        self._ended = not frames
+        return frames
 
     def lines(self) -> LineStream:
         """

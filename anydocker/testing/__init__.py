@@ -12,6 +12,7 @@ from anydocker.testing._engine import PrivateEngine as PrivateEngine
 from anydocker.testing._engine import private_engine as private_engine
 from anydocker.testing._registry import Registry as Registry
 from anydocker.testing._registry import local_registry as local_registry
+from anydocker.testing._replay import ReplayBackend as ReplayBackend
 from anydocker.testing._replies import Reply as Reply
 from anydocker.testing._replies import chunked_reply as chunked_reply
 from anydocker.testing._replies import json_reply as json_reply
@@ -30,6 +31,7 @@ __all__ = (
     "Handler",
     "PrivateEngine",
     "Registry",
+    "ReplayBackend",
     "Reply",
     "Request",
     "Route",

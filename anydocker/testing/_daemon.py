@@ -20,7 +20,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +29,7 @@ from typing import Final
 
 import attrs
 
+from anydocker.testing._directory import make_directory
 from anydocker.testing._unavailable import SEARCH_PATH, EngineUnavailable, find_programs
 
 __all__ = ("Daemon",)
@@ -82,8 +82,7 @@ class Daemon:
         with self._lock:
             if self._stopped:
                 return
-            # Resolved, since the daemon's own view of a symbolic link may be another one.
-            self._directory = Path(tempfile.mkdtemp(prefix="anydocker-")).resolve()
+            self._directory = make_directory()
             inner = (init, "--", shell, "-c", _LIFELINE, shell, *command(self._directory))
             with self._log_file.open("wb") as log:
                 self._process = subprocess.Popen(

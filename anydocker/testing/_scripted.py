@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
@@ -20,6 +19,7 @@ from anyio.to_thread import run_sync
 
 from anydocker._concurrency import finish_within, hidden_task_group
 from anydocker.testing._connection import Connection, Request, RequestReader
+from anydocker.testing._directory import make_directory
 from anydocker.testing._replies import Reply, json_reply
 
 __all__ = ("Handler", "Route", "ScriptedEngine", "scripted_engine")
@@ -172,7 +172,7 @@ async def scripted_engine(
     Raises:
         h11.RemoteProtocolError: A client sent something that is not HTTP.
     """
-    directory = Path(await run_sync(partial(tempfile.mkdtemp, prefix="anydocker-")))
+    directory = await run_sync(make_directory)
     try:
         socket = directory / "d.sock"
         async with await create_unix_listener(socket) as listener, hidden_task_group() as tasks:

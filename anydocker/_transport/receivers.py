@@ -1,0 +1,126 @@
+"""
+Reading from a non-blocking socket, without ever losing what was read.
+
+There are two ways. Where the event loop tells a task that a socket is readable, the task reads (trio). On asyncio that
+costs a registration and its removal for every read, so there the registration stays, and the loop's callback reads on
+behalf of the task that waits. If nobody waits when it is called, it takes the registration away; if the task was
+cancelled just then, what was read is kept for the next one.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+from anyio import ClosedResourceError
+from anyio.lowlevel import checkpoint, current_token
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ("Receiver", "make_receiver")
+
+
+class Receiver(Protocol):
+    """Reads from a socket."""
+
+    async def receive(self, max_bytes: int) -> bytes:
+        """Receive what there is, or wait for it; ``b""`` is the end. Raises OSError, or ClosedResourceError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the socket, before it is closed. Who waits gets ClosedResourceError."""
+        ...
+
+
+def make_receiver(sock: socket.socket) -> Receiver:
+    """The receiver that fits the running event loop."""
+    loop: Any = current_token().native_token
+    if hasattr(loop, "add_reader") and sys.platform != "win32":
+        return _LoopReceiver(sock, loop)
+    return _TaskReceiver(sock)
+
+
+class _TaskReceiver:
+    """The task waits, and reads."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._more = False  # the last read filled its buffer: there is no need to wait before the next
+
+    async def receive(self, max_bytes: int) -> bytes:
+        if self._more:
+            await checkpoint()
+        else:
+            await anyio.wait_readable(self._socket)
+        while True:
+            try:
+                data = self._socket.recv(max_bytes)
+            except BlockingIOError:
+                await anyio.wait_readable(self._socket)
+                continue
+            self._more = len(data) == max_bytes
+            return data
+
+    def close(self) -> None:
+        anyio.notify_closing(self._socket)
+
+
+class _LoopReceiver:
+    """The loop's callback reads while a task waits."""
+
+    def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = sock
+        self._loop = loop
+        self._waiter: asyncio.Future[bytes] | None = None
+        self._max_bytes = 0
+        self._registered = False
+        self._kept: bytes | None = None
+        self._closed = False
+
+    async def receive(self, max_bytes: int) -> bytes:
+        if self._closed:
+            raise ClosedResourceError
+        if self._kept is not None:
+            await checkpoint()
+            data, self._kept = self._kept, None
+            return data
+        if not self._registered:
+            self._loop.add_reader(self._socket, self._on_readable)
+            self._registered = True
+        self._max_bytes = max_bytes
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            data: bytes = await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._kept = waiter.result()
+            raise
+        finally:
+            self._waiter = None
+        return data
+
+    def _on_readable(self) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._unregister()
+            return
+        try:
+            waiter.set_result(self._socket.recv(self._max_bytes))
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            waiter.set_exception(exc)
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._loop.remove_reader(self._socket)
+            self._registered = False
+
+    def close(self) -> None:
+        self._closed = True
+        self._unregister()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ClosedResourceError())

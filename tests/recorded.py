@@ -1,0 +1,119 @@
+"""The recordings of a real engine's answers, and how a user reads each of them. ``tools/record.py`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from anydocker import Docker, Stream
+from anydocker.testing import ReplayBackend, Reply, json_reply
+
+__all__ = ("API_VERSION", "CALLS", "STREAMS", "Call", "Opener", "StreamRecording", "recorded")
+
+API_VERSION = "1.41"  # of the engine that was recorded
+DIRECTORY = Path(__file__).parent / "recordings"
+
+Opener: TypeAlias = Callable[[Docker], AbstractAsyncContextManager[Stream[Any]]]
+
+
+def recorded(name: str) -> Reply:
+    """The bytes of a recording, head and all. An upgraded connection ends with them."""
+    data = (DIRECTORY / f"{name}.http").read_bytes()
+    return Reply(data, keep_alive=not data.startswith(b"HTTP/1.1 101 "))
+
+
+@attrs.frozen
+class Recording:
+    """
+    A recorded answer.
+
+    Attributes:
+        name: The name of the recording.
+        route: The request it answers.
+        tty: Whether the container has a terminal.
+    """
+
+    name: str
+    route: str
+    tty: bool = attrs.field(default=False, kw_only=True)
+    reply: Reply = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "reply", recorded(self.name))
+
+    @property
+    def upgraded(self) -> bool:
+        return not self.reply.keep_alive
+
+    def routes(self, reply: Reply | None = None) -> dict[str, Reply]:
+        """The script of an engine that gives ``reply`` in place of the recording."""
+        return {
+            "GET /containers/c1/json": json_reply({"Id": "c1", "Name": "/c1", "Config": {"Tty": self.tty}}),
+            "POST /containers/c1/exec": json_reply({"Id": "e1"}, 201),
+            "GET /images/*/json": json_reply({"Id": "sha256:1"}),
+            self.route: reply or self.reply,
+        }
+
+    def backend(self, reply: Reply | None = None) -> ReplayBackend:
+        return ReplayBackend(self.routes(reply), api_version=API_VERSION)
+
+
+@attrs.frozen
+class StreamRecording(Recording):
+    """A recorded stream; ``open`` is how a user opens it."""
+
+    open: Opener = attrs.field(kw_only=True, repr=False)
+
+    async def read(self, docker: Docker) -> list[Any]:
+        async with self.open(docker) as stream:
+            return self.whole([value async for value in stream])
+
+    def whole(self, values: list[Any]) -> list[Any]:
+        """The values, with those joined whose borders are those of the reads: bytes, and output of a terminal."""
+        if values and (self.tty or isinstance(values[0], bytes)):
+            return [b"".join([value.data if self.tty else value for value in values])]
+        return values
+
+
+@attrs.frozen
+class Call(Recording):
+    """A recorded answer that is taken whole; ``make`` is the call, as a user makes it."""
+
+    make: Callable[[Docker], Awaitable[object]] = attrs.field(kw_only=True, repr=False)
+
+
+STREAMS = (
+    StreamRecording("pull", "POST /images/create", open=lambda d: d.images.open_pull("small:1")),
+    StreamRecording("push", "POST /images/small/push", open=lambda d: d.images.open_push("small:1")),
+    StreamRecording("build", "POST /build", open=lambda d: d.images.open_build(dockerfile_text="FROM busybox")),
+    StreamRecording("load", "POST /images/load", open=lambda d: d.images.open_load(b"tar")),
+    StreamRecording("logs", "GET /containers/c1/logs", open=lambda d: d.containers.container("c1").open_logs()),
+    StreamRecording(
+        "logs_tty", "GET /containers/c1/logs", open=lambda d: d.containers.container("c1").open_logs(), tty=True
+    ),
+    StreamRecording("attach", "POST /containers/c1/attach", open=lambda d: d.containers.container("c1").open_attach()),
+    StreamRecording(
+        "attach_tty", "POST /containers/c1/attach", open=lambda d: d.containers.container("c1").open_attach(), tty=True
+    ),
+    StreamRecording("exec", "POST /exec/e1/start", open=lambda d: d.containers.container("c1").open_exec(["sh"])),
+    StreamRecording("stats", "GET /containers/c1/stats", open=lambda d: d.containers.container("c1").open_stats()),
+    StreamRecording("events", "GET /events", open=lambda d: d.open_events()),
+    StreamRecording(
+        "archive", "GET /containers/c1/archive", open=lambda d: d.containers.container("c1").open_archive("/etc/passwd")
+    ),
+)
+
+CALLS = (
+    Call("list", "GET /containers/json", make=lambda d: d.containers.list()),
+    Call("wait", "POST /containers/c1/wait", make=lambda d: d.containers.container("c1").wait()),
+    Call("logs", "GET /containers/c1/logs", make=lambda d: d.containers.container("c1").logs()),
+    Call("pull", "POST /images/create", make=lambda d: d.images.pull("small:1")),
+    Call("push", "POST /images/small/push", make=lambda d: d.images.push("small:1")),
+    Call("build", "POST /build", make=lambda d: d.images.build(dockerfile_text="FROM busybox")),
+    Call("load", "POST /images/load", make=lambda d: d.images.load(b"tar")),
+    Call("import", "POST /images/create", make=lambda d: d.images.import_(b"tar", repository="small:1")),
+)
