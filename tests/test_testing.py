@@ -203,6 +203,18 @@ async def test_each_piece_is_a_read_of_its_own(split: int | Sequence[int] | None
         assert [len(await stream.receive()) for _ in sizes] == sizes
 
 
+async def test_a_client_that_takes_its_time_still_gets_the_pieces_apart() -> None:
+    reply = attrs.evolve(HELLO, split=20)
+    async with scripted_engine({"GET /x": reply}) as engine, dial(engine) as stream:
+        await stream.send(GET_X)
+        sizes: list[int] = []
+        for _ in range(3):
+            for _ in range(10):
+                await checkpoint()
+            sizes.append(len(await stream.receive()))
+        assert sizes == [20, 20, 3]
+
+
 @pytest.mark.parametrize("cut_at", [0, 1, 40, len(HELLO.data)])
 async def test_a_cut_closes_the_connection(cut_at: int) -> None:
     routes = {"GET /x": attrs.evolve(HELLO, cut_at=cut_at)}
@@ -241,6 +253,16 @@ async def test_a_stalled_reply_waits_for_resume(stall_at: int) -> None:
         engine.resume()
         assert await read_all(stream) == HELLO.data[stall_at:]
         assert engine.stalled == 0
+
+
+async def test_a_resumed_reply_may_stall_the_next_time() -> None:
+    async with scripted_engine({"GET /x": attrs.evolve(HELLO, stall_at=3)}) as engine, dial(engine) as stream:
+        for _ in range(2):
+            await stream.send(GET_X)
+            await engine.wait_stalled()
+            assert await read_exactly(stream, 3) == HELLO.data[:3]
+            engine.resume()
+            assert await read_exactly(stream, len(HELLO.data) - 3) == HELLO.data[3:]
 
 
 async def test_replies_are_used_in_turn_and_the_last_for_good() -> None:
@@ -388,6 +410,8 @@ def test_the_root_filesystem_is_deterministic_and_complete() -> None:
     assert members["tmp"].mode == 0o1777
     assert members["bin/sh"].linkname == "/bin/busybox"
     assert {"etc/passwd", "etc/group", "bin/cat", "bin/sleep", "usr/bin/env"} <= members.keys()
+    applets = [name for name, member in members.items() if member.issym() and name.startswith("bin/")]
+    assert applets == sorted(applets)
     assert {(m.uid, m.gid, m.mtime, m.uname) for m in members.values()} == {(0, 0, 0, "")}
 
 
@@ -444,6 +468,10 @@ def traces(directory: Path) -> list[str]:
     ]
 
 
+def device(path: str) -> int:
+    return os.stat(path).st_dev
+
+
 def cgroups_named(name: str) -> list[Path]:
     return [Path(path) for path, _, _ in os.walk("/sys/fs/cgroup") if path.endswith(f"/{name}")]
 
@@ -491,6 +519,9 @@ async def test_private_engines_run_side_by_side_and_leave_nothing(made: list[Pat
         assert await docker_cli(two.host, "ps", "-q") == ""
         assert await docker_cli(two.host, "info", "-f", "{{.Labels}}") == "[of=mine]"
         assert "API listen on" in await one.log()
+        # What it writes there is its own, and vanishes with it.
+        for place in ("/run", "/etc/docker"):
+            assert await run_sync(device, f"/proc/{one.pid}/root{place}") != await run_sync(device, place)
         assert [one.directory, two.directory] == made
         namespaces = [os.readlink(f"/proc/{e.pid}/ns/pid_for_children") for e in (one, two)]
         assert all(members(namespace) for namespace in namespaces)
@@ -687,6 +718,8 @@ async def test_the_registry_fixture_is_reached_by_the_engine(
 
 # -- the rules of this test suite
 
+CONFTEST = Path(__file__).with_name("conftest.py").read_text()
+
 INNER_INI = """
 [pytest]
 markers = live: x
@@ -700,10 +733,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("PYTHONPATH", str(Path(anydocker.__file__).parents[1]))
     monkeypatch.delenv("ANYDOCKER_REQUIRE_LIVE", raising=False)
     pytester.makeini(INNER_INI)
-    conftest = Path(__file__).with_name("conftest.py").read_text()
-    impatient = conftest.replace("PATIENCE: Final = 5.0", "PATIENCE: Final = 0.1")
-    assert impatient != conftest
-    pytester.makeconftest(impatient)
+    pytester.makeconftest(CONFTEST)
     return pytester
 
 
@@ -731,10 +761,28 @@ def test_what_a_live_test_leaves_is_named_and_removed(
             await docker.request("POST", "/containers/create", query={"name": "left-one"}, json=config)
         """
     )
+    impatient = CONFTEST.replace("PATIENCE: Final = 5.0", "PATIENCE: Final = 0.1")
+    assert impatient != CONFTEST
+    inner.makeconftest(impatient)
     for _ in range(2):
         result = inner.runpytest_subprocess()
         result.assert_outcomes(passed=1, errors=1)
         result.stdout.fnmatch_lines("*left behind: container ?'/left-one'?, network left-net, volume left-volume*")
+
+
+def test_what_the_engine_removes_a_moment_later_is_not_left(
+    inner: pytest.Pytester, engine_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANYDOCKER_TEST_HOST", engine_host)
+    inner.makepyfile(
+        """
+        import subprocess
+        def test_it(engine_host):
+            docker = f"docker -H {engine_host} network"
+            subprocess.check_call(f"{docker} create late; (sleep 0.3; {docker} rm late) &", shell=True)
+        """
+    )
+    inner.runpytest_subprocess().assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(

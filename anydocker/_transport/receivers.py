@@ -85,8 +85,8 @@ class _LoopReceiver:
             raise ClosedResourceError
         if self._kept is not None:
             await checkpoint()
-            data, self._kept = self._kept, None
-            return data
+            kept, self._kept = self._kept, None
+            return kept
         if not self._registered:
             self._loop.add_reader(self._socket, self._on_readable)
             self._registered = True
