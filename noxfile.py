@@ -62,7 +62,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests against the built package and a real engine; arguments go to pytest."""
     install_engine(session)
     install_groups(session, "test")
-    install_wheel(session)
+    install_wheel(session, "[progress]")
     session.run("python", "-I", "-c", IN_SITE_PACKAGES)
     session.run("pytest", *session.posargs, env={"ANYDOCKER_REQUIRE_LIVE": "1"})
 

@@ -62,7 +62,7 @@ class Endpoint:
         """A message that names this endpoint, where it came from, and what went wrong there."""
         if isinstance(reason, OSError) and reason.errno in _ADVICE:
             reason = _ADVICE[reason.errno]
-        return f"no engine at {self.url} (from {self.source}): {reason or 'the connection failed'}"
+        return f"no engine at {self.url} (from {self.source}): {str(reason) or 'the connection failed'}"
 
 
 def resolve(
@@ -121,6 +121,8 @@ def _parse_unix(url: str, source: str) -> Endpoint:
 def _parse_tcp(url: str, parts: SplitResult, port: int | None, source: str) -> Endpoint:
     if not parts.hostname:
         raise _malformed(url, source, "the host is missing: tcp://HOST:PORT")
+    if not parts.hostname.isascii() or not parts.hostname.isprintable() or " " in parts.hostname:
+        raise _malformed(url, source, "the host is not an ASCII name or an address")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise _malformed(url, source, "only a host and a port can follow: tcp://HOST:PORT")
     return Endpoint(url, source, host=parts.hostname, port=_DEFAULT_PORT if port is None else port)

@@ -151,7 +151,7 @@ class StreamError(DockerError):
     Attributes:
         message: The engine's own message.
         code: The code the engine gave with it, or None.
-        log: What the stream had said before, as text; the last 256 KiB of it.
+        log: What the stream had said before, as text; about the last 256 KiB of it.
     """
 
     def __init__(self, message: str, code: int | None = None, log: str = "") -> None:

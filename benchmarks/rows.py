@@ -70,7 +70,9 @@ class Row:
 
     def count(self, *, quick: bool) -> int:
         """How many items this time: whole chunks of bytes, the same number for each stream."""
-        count = self.items // QUICK if quick and self.measure != "memory" else self.items
+        if self.measure in {"memory", "import"}:
+            return self.items
+        count = self.items // QUICK if quick else self.items
         grain = BULK_CHUNK if self.framing == "bulk" else self.streams
         return count // grain * grain
 

@@ -122,9 +122,11 @@ async def test_a_reset_is_never_an_end(recording: StreamRecording) -> None:
 @every_call
 async def test_a_call_cut_anywhere_fails(recording: Call) -> None:
     backend, client = replay(recording)
+    # An exit code is known with its document; nobody waits for the last chunk behind it.
+    end = recording.reply.end - (len(b"0\r\n\r\n") if recording.name == "wait" else 0)
     async with client as d:
         await recording.make(d)
-        for cut in range(recording.reply.end):
+        for cut in range(end):
             backend.routes = recording.routes(attrs.evolve(recording.reply, cut_at=cut))
             with pytest.raises(TruncatedStream):
                 await recording.make(d)

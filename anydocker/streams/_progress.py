@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -13,7 +14,7 @@ from anydocker.streams._base import BodyStream, DecodedStream, section
 
 __all__ = ("BuildEvent", "BuildStream", "Progress", "ProgressDecoder", "ProgressStream")
 
-# Characters of a stream's log that are kept for its error.
+# Bytes of documents that are kept for the log.
 _KEPT_LOG: Final = 256 * 1024
 
 
@@ -82,73 +83,98 @@ D = TypeVar("D", bound=_Document)
 
 
 class ProgressDecoder(Generic[D]):
-    """Documents, until one says that the operation failed."""
+    """
+    Documents, until one says that the operation failed.
+
+    What the documents said is put together only when it is asked for: a pull sends thousands that nobody reads twice.
+    """
 
     def __init__(self, document: type[D], failure: type[StreamError]) -> None:
         self.error: ProtocolError | StreamError | None = None
-        self.log: deque[str] = deque()
-        self._log_size = 0
         self._document = document
         self._failure = failure
         self._decoder = JSONDecoder()
+        self._recent: deque[tuple[int, list[dict[str, Any]]]] = deque()
+        self._recent_size = 0
+
+    @property
+    def log(self) -> str:
+        """What the stream has said so far, without progress bars; about the last 256 KiB of it."""
+        return "".join([_log_text(raw) for _, documents in self._recent for raw in documents])
 
     def receive_data(self, data: bytes) -> list[D]:
+        """Decode a piece. An error behind a good document waits in ``error``."""
         if self.error is not None:
             raise self.error
-        return self._check(self._decoder.receive_data(data))
+        return self._take(self._decoder.receive_data(data), len(data))
 
     def receive_eof(self) -> list[D]:
+        """Learn that the body has ended."""
         if self.error is not None:
             raise self.error
-        return self._check(self._decoder.receive_eof())
+        return self._take(self._decoder.receive_eof(), 0)
 
-    def _check(self, documents: list[Any]) -> list[D]:
-        out: list[D] = []
-        document = self._document
-        for raw in documents:
-            try:
-                failed = "errorDetail" in raw or "error" in raw
-                if "progressDetail" not in raw or not raw["progressDetail"]:
-                    self._remember(raw)
-            except (TypeError, AttributeError):
-                self.error = ProtocolError(f"not a progress document: {str(raw)[:80]}")
-                break
-            if failed:
-                self.error = self._failed(raw)
-                break
-            out.append(document(raw))
-        else:
-            self.error = self._decoder.error
-        if self.error is not None and not out:
+    def _take(self, documents: list[Any], size: int) -> list[D]:
+        self.error = self._decoder.error
+        good = _before_the_first(documents, _not_objects)
+        if len(good) < len(documents):
+            self.error = ProtocolError(f"not a progress document: {str(documents[len(good)])[:80]}")
+        harmless = _before_the_first(good, _failures)
+        self._remember(harmless, size)
+        if len(harmless) < len(good):
+            self.error = self._failed(good[len(harmless)])
+        if self.error is not None and not harmless:
             raise self.error
-        return out
+        return list(map(self._document, harmless))
 
     def _failed(self, raw: dict[str, Any]) -> StreamError:
         detail = section(raw, "errorDetail")
         message = detail.get("message") or raw.get("error") or "the engine gave no reason"
-        return self._failure(str(message), detail.get("code"), "".join(self.log))
+        return self._failure(str(message), detail.get("code"), self.log)
 
-    def _remember(self, raw: dict[str, Any]) -> None:
-        text = raw.get("stream")
-        if text is None:
-            text = " ".join([part for part in (raw.get("id"), raw.get("status")) if part])
-            text = f"{text}\n" if text else ""
-        self.log.append(text)
-        self._log_size += len(text)
-        while self._log_size > _KEPT_LOG and len(self.log) > 1:
-            self._log_size -= len(self.log.popleft())
+    def _remember(self, documents: list[dict[str, Any]], size: int) -> None:
+        self._recent.append((size, documents))
+        self._recent_size += size
+        while self._recent_size > _KEPT_LOG and len(self._recent) > 1:
+            self._recent_size -= self._recent.popleft()[0]
+
+
+def _before_the_first(documents: list[Any], bad_ones: Callable[[list[Any]], list[Any]]) -> list[Any]:
+    """The documents before the first bad one. ``bad_ones`` looks at all of them at once, which is what is fast."""
+    bad = bad_ones(documents)
+    if not bad:
+        return documents
+    first = next(index for index, raw in enumerate(documents) if raw is bad[0])
+    return documents[:first]
+
+
+def _not_objects(documents: list[Any]) -> list[Any]:
+    return [raw for raw in documents if type(raw) is not dict]
+
+
+def _failures(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [raw for raw in documents if "error" in raw or "errorDetail" in raw]
+
+
+def _log_text(raw: dict[str, Any]) -> str:
+    if raw.get("progressDetail"):
+        return ""
+    text = raw.get("stream")
+    if text is not None:
+        return str(text)
+    line = " ".join([str(part) for part in (raw.get("id"), raw.get("status")) if part])
+    return f"{line}\n" if line else ""
 
 
 class _LoggedStream(DecodedStream[D]):
     def __init__(self, body: BodyStream, document: type[D], failure: type[StreamError]) -> None:
-        decoder = ProgressDecoder(document, failure)
-        super().__init__(body, decoder)
-        self._log = decoder.log
+        self._progress = ProgressDecoder(document, failure)
+        super().__init__(body, self._progress)
 
     @property
     def log(self) -> str:
-        """What the stream has said so far, without progress bars; the last 256 KiB of it."""
-        return "".join(self._log)
+        """What the stream has said so far, without progress bars; about the last 256 KiB of it."""
+        return self._progress.log
 
 
 class ProgressStream(_LoggedStream[Progress]):
@@ -172,6 +198,6 @@ class BuildStream(_LoggedStream[BuildEvent]):
 
     async def _receive_batch(self) -> list[BuildEvent]:
         batch = await super()._receive_batch()
-        for event in batch:
+        for event in [event for event in batch if "aux" in event.raw]:
             self.image_id = event.image_id or self.image_id
         return batch
