@@ -13,6 +13,7 @@ from anydocker._client import Response as Response
 from anydocker._client import Statistics as Statistics
 from anydocker._client import connect as connect
 from anydocker._endpoint import Endpoint as Endpoint
+from anydocker._endpoint import TLSConfig as TLSConfig
 from anydocker._wire.archive import ArchiveInfo as ArchiveInfo
 from anydocker._wire.build import BuildLimits as BuildLimits
 from anydocker._wire.build import Ulimit as Ulimit
@@ -49,10 +50,17 @@ from anydocker.errors import UnsupportedByEngine as UnsupportedByEngine
 from anydocker.resources.container import Container as Container
 from anydocker.resources.container import PublishedPort as PublishedPort
 from anydocker.resources.containers import Containers as Containers
+from anydocker.resources.distribution import Distribution as Distribution
 from anydocker.resources.exec import ExecStream as ExecStream
 from anydocker.resources.images import Image as Image
 from anydocker.resources.images import Images as Images
 from anydocker.resources.images import Pushed as Pushed
+from anydocker.resources.networks import Ipam as Ipam
+from anydocker.resources.networks import IpamPool as IpamPool
+from anydocker.resources.networks import Network as Network
+from anydocker.resources.networks import Networks as Networks
+from anydocker.resources.volumes import Volume as Volume
+from anydocker.resources.volumes import Volumes as Volumes
 from anydocker.streams import ArchiveStream as ArchiveStream
 from anydocker.streams import AttachStream as AttachStream
 from anydocker.streams import BodyStream as BodyStream
@@ -82,19 +90,27 @@ __all__ = (
     "Response",
     "Statistics",
     "Containers",
+    "Distribution",
     "Images",
+    "Networks",
+    "Volumes",
     # handles
     "Container",
     "ExecStream",
     "Image",
+    "Network",
     "PendingExit",
+    "Volume",
     # arguments
     "BuildLimits",
     "ContainerOptions",
     "Credentials",
     "Device",
     "HealthCheck",
+    "Ipam",
+    "IpamPool",
     "Mount",
+    "TLSConfig",
     "Ulimit",
     # values
     "ArchiveInfo",

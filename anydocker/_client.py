@@ -4,38 +4,50 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, cast, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, cast, final, get_args
 
 import attrs
 from anyio import ClosedResourceError, get_cancelled_exc_class
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
-from anydocker._endpoint import Endpoint, resolve
+from anydocker._endpoint import Endpoint, TLSConfig, resolve
+from anydocker._wire.auth import registry_host
 from anydocker._wire.jsonstream import dumps, loads
 from anydocker._wire.query import Filters, QueryValue, encode_filters, encode_query, encode_timestamp
 from anydocker._wire.status import api_error
 from anydocker._wire.versions import CEILING, FLOOR, ApiVersion, negotiate
+from anydocker.auth import Credentials
 from anydocker.errors import APIError, ConnectError, ProtocolError, UnsupportedByEngine
 from anydocker.resources.containers import Containers
+from anydocker.resources.distribution import Distribution
 from anydocker.resources.images import Images
+from anydocker.resources.networks import Networks
+from anydocker.resources.volumes import Volumes
 from anydocker.streams import BodyStream, EventStream
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpcore
 
     from anydocker._transport.exchange import Exchange, Request
     from anydocker._transport.pool import Transport
-    from anydocker.types import SystemInfo, SystemVersion
+    from anydocker.types import SystemDataUsageResponse, SystemInfo, SystemVersion
 
 __all__ = ("Docker", "Ping", "Response", "Statistics", "connect")
 
 # Bytes of the body of a refusal.
 _MAX_REFUSAL: Final = 1024 * 1024
 _USER_AGENT: Final = "anydocker"
+
+DiskUse: TypeAlias = Literal["container", "image", "volume", "build-cache"]
+"""What takes up the disk of an engine."""
 
 
 @attrs.frozen
@@ -102,18 +114,25 @@ class Statistics:
 def connect(
     host: str | None = None,
     *,
+    context: str | None = None,
+    tls: TLSConfig | ssl.SSLContext | None = None,
     api_version: str | None = None,
     network_backend: httpcore.AsyncNetworkBackend | None = None,
 ) -> Docker:
     """
     Find an engine, and make a client of it: ``async with anydocker.connect() as d``.
 
-    Which engine it is, is decided here: ``host``, ``DOCKER_HOST``, the default socket, in this order. It is called
-    when the block is entered.
+    Which engine it is, is decided here, in the order of the ``docker`` command line: ``host`` or ``context``,
+    ``DOCKER_HOST``, ``DOCKER_CONTEXT``, the current context of ``config.json`` (under ``DOCKER_CONFIG``), the first
+    default socket that exists. It is called when the block is entered.
 
     Args:
-        host: The address of the engine: ``unix:///path/to/docker.sock`` or ``tcp://HOST:PORT``.
-        api_version: The API version to speak, such as ``"1.45"``. Default: the newest that both sides know.
+        host: The address of the engine: ``unix:///path/to/docker.sock``, ``tcp://HOST:PORT``, ``ssh://USER@HOST``.
+        context: The name of a context (``docker context ls``), instead of an address.
+        tls: How to trust each other, over TCP. Default: as ``DOCKER_TLS_VERIFY``, ``DOCKER_TLS`` and
+            ``DOCKER_CERT_PATH`` say, or the context.
+        api_version: The API version to speak, such as ``"1.45"``. Default: ``DOCKER_API_VERSION``, or the newest that
+            both sides know.
         network_backend: Opens the connections instead of ours: any ``httpcore.AsyncNetworkBackend``.
 
     Returns:
@@ -121,12 +140,17 @@ def connect(
 
     Raises:
         ValueError: The address or the version is malformed, or the version is none that anydocker speaks.
+        ConnectError: There is no such context.
     """
-    pinned = None if api_version is None else ApiVersion.parse(api_version)
+    version, source = api_version, "api_version"
+    if version is None and os.environ.get("DOCKER_API_VERSION"):
+        version, source = os.environ["DOCKER_API_VERSION"], "DOCKER_API_VERSION"
+    pinned = None if version is None else ApiVersion.parse(version)
     if pinned is not None and not FLOOR <= pinned <= CEILING:
-        msg = f"api_version={api_version!r}: anydocker speaks {FLOOR} to {CEILING}"
+        msg = f"{source}={version!r}: anydocker speaks {FLOOR} to {CEILING}"
         raise ValueError(msg)
-    return Docker(resolve(host, environ=os.environ), pinned, network_backend)
+    endpoint = resolve(host, context=context, tls=tls, environ=os.environ, home=Path.home())
+    return Docker(endpoint, pinned, network_backend)
 
 
 @final
@@ -141,6 +165,9 @@ class Docker:
         endpoint: Where the engine listens, and where that choice came from.
         containers: The containers.
         images: The images.
+        distribution: The registries.
+        networks: The networks.
+        volumes: The volumes.
     """
 
     def __init__(
@@ -152,6 +179,9 @@ class Docker:
         self.endpoint: Final = endpoint
         self.containers: Final = Containers(self)
         self.images: Final = Images(self)
+        self.distribution: Final = Distribution(self)
+        self.networks: Final = Networks(self)
+        self.volumes: Final = Volumes(self)
         self._pinned = pinned
         self._network_backend = network_backend
         self._transport: Transport | None = None
@@ -303,6 +333,61 @@ class Docker:
     async def info(self) -> SystemInfo:
         """The state of the engine as a whole: ``GET /info`` (``SystemInfo``)."""
         return cast("SystemInfo", (await self.request("GET", "/info")).json())
+
+    async def df(self, *, types: Sequence[DiskUse] = (), verbose: bool = False) -> SystemDataUsageResponse:
+        """
+        What takes up the disk of the engine: ``GET /system/df`` (``SystemDataUsage``).
+
+        Args:
+            types: Reckon these only: ``"container"``, ``"image"``, ``"volume"``, ``"build-cache"``. Default: all,
+                which may take a while. API 1.42.
+            verbose: With every single object in the ``Items`` of ``ImageUsage``, ``ContainerUsage``, ... API 1.52.
+
+        Returns:
+            The engine's document. Below API 1.52 it has ``Images``, ``Containers``, ``Volumes`` and ``BuildCache``,
+            with every single object; from then on ``ImageUsage`` and so forth.
+
+        Raises:
+            UnsupportedByEngine: An argument needs a newer version than is spoken.
+            ValueError: One of the types is none.
+            TypeError: ``types`` is one str.
+        """
+        if isinstance(types, str):
+            raise TypeError("types is a sequence, not one str: df(types=[...])")
+        if not set(types) <= set(get_args(DiskUse)):
+            msg = f"types={types!r}: expected some of {', '.join(map(repr, get_args(DiskUse)))}"
+            raise ValueError(msg)
+        if types:
+            self.require("1.42", "df(types=...)")
+        if verbose:
+            self.require("1.52", "df(verbose=True)")
+        query = {"type": types, "verbose": verbose or None}
+        response = await self.request("GET", "/system/df", query=query, own_connection=True)
+        return cast("SystemDataUsageResponse", response.json())
+
+    async def login(self, registry: str, *, username: str, password: str) -> Credentials:
+        """
+        Have the engine check credentials with a registry.
+
+        ``POST /auth`` (``SystemAuth``). Nothing is kept, by the engine or here: use what is returned as ``auth=``.
+
+        Args:
+            registry: The registry's host, such as ``registry.example:5000``; ``docker.io`` for Docker Hub.
+            username: The user name.
+            password: The password, or an access token that stands in for one.
+
+        Returns:
+            The credentials, with the identity token instead of the password if the registry gives one.
+
+        Raises:
+            Unauthorized: They are wrong. Engines before 28 answer 500: EngineFault.
+            EngineFault: The engine does not reach the registry.
+        """
+        server = "https://index.docker.io/v1/" if registry_host(registry) == "docker.io" else registry
+        given = Credentials(username=username, password=password, server=server)
+        response = await self.request("POST", "/auth", json=given.document(), own_connection=True)
+        token = response.json().get("IdentityToken") if response.body else None
+        return Credentials(identity_token=token, server=server) if token else given
 
     @asynccontextmanager
     async def open_events(
@@ -462,18 +547,24 @@ class Docker:
         return response
 
     async def _exchange_or_undo(self, request: Request, undo: Callable[[Response], Awaitable[object]]) -> Response:
-        async with self._open_transport.open(request) as exchange:
-            try:
-                return await _receive_response(exchange)
-            except get_cancelled_exc_class():
+        answered: list[Response] = []
+        try:
+            async with self._open_transport.open(request) as exchange:
 
-                async def clean_up() -> None:
-                    response = await _receive_response(exchange)
-                    if response.status < 400:
-                        await undo(response)
+                async def receive() -> None:
+                    answered.append(await _receive_response(exchange))
 
-                await finish_within(CLEANUP_SECONDS, clean_up)
-                raise
+                try:
+                    await receive()
+                except get_cancelled_exc_class():
+                    await finish_within(CLEANUP_SECONDS, receive)
+                    raise
+        except get_cancelled_exc_class():
+            # Also where it was the closing of the connection that was cancelled, with the answer in hand.
+            if answered and answered[0].status < 400:
+                await finish_within(CLEANUP_SECONDS, partial(undo, answered[0]))
+            raise
+        return answered[0]
 
 
 def _make_request(

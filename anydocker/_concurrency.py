@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
-from anyio import create_task_group, get_cancelled_exc_class, move_on_after
+from anyio import CancelScope, create_task_group, get_cancelled_exc_class, move_on_after
 from anyio.abc import TaskGroup
 
-__all__ = ("CLEANUP_SECONDS", "finish_within", "hidden_task_group")
+__all__ = ("CLEANUP_SECONDS", "finish_within", "hidden_task_group", "without_waiting")
 
 CLEANUP_SECONDS: Final = 10.0
 """How long a cancelled call may go on, in seconds, to take back what it has left in the engine."""
@@ -82,3 +82,14 @@ async def finish_within(seconds: float, clean_up: Callable[[], Awaitable[object]
     if cancelled is not None:
         raise cancelled
     return done
+
+
+async def without_waiting(close: Callable[[], Awaitable[object]]) -> None:
+    """
+    Run something that closes, cut short where it would wait, and cut short nothing else.
+
+    A cancellation of the caller does not come out of here: it would keep the caller from closing what is next.
+    """
+    with CancelScope(shield=True) as scope:
+        scope.cancel()
+        await close()

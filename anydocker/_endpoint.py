@@ -1,24 +1,46 @@
 """
-Which engine: from arguments and environment to an :class:`Endpoint`.
+Which engine: from arguments, environment and contexts to an :class:`Endpoint`.
 
-The order is that of the ``docker`` command line: an argument, ``DOCKER_HOST``, the default socket. Environment and
-home come in as arguments, so that every case can be tested; nothing here opens a connection.
+The order is that of the ``docker`` command line: an argument, ``DOCKER_HOST``, ``DOCKER_CONTEXT``, the current context
+of ``config.json``, the default sockets. Environment and home come in as arguments, so that every case can be tested;
+files are read, but nothing here opens a connection.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Callable, Mapping
-from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 
-__all__ = ("Endpoint", "resolve")
+from anydocker._wire.jsonstream import loads
+from anydocker.errors import ConnectError, ProtocolError
 
-_DEFAULT_SOCKET: Final = "/var/run/docker.sock"
-_DEFAULT_PORT: Final = 2375  # IANA: docker, plain
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ("Endpoint", "TLSConfig", "config_directory", "resolve")
+
+# Where engines listen on a machine: root's Docker, rootless Docker, Desktop, Desktop's other place, OrbStack, colima,
+# Rancher Desktop, Podman as a user and as root. The first that exists is taken, and the first of all if none does.
+_DEFAULT_SOCKETS: Final = (
+    "/var/run/docker.sock",
+    "{runtime}/docker.sock",
+    "{home}/.docker/run/docker.sock",
+    "{home}/.docker/desktop/docker.sock",
+    "{home}/.orbstack/run/docker.sock",
+    "{home}/.colima/default/docker.sock",
+    "{home}/.rd/docker.sock",
+    "{runtime}/podman/podman.sock",
+    "/run/podman/podman.sock",
+)
+_PLAIN_PORT: Final = 2375  # IANA: docker
+_TLS_PORT: Final = 2376  # IANA: docker-s
+_DEFAULT_CONTEXT: Final = "default"
 
 _ADVICE: Final = {
     errno.ENOENT: "there is no such socket: is the engine running?",
@@ -31,17 +53,56 @@ _ADVICE: Final = {
 }
 
 
+@attrs.frozen(kw_only=True)
+class TLSConfig:
+    """
+    How to trust an engine, and how to be trusted by it.
+
+    Attributes:
+        ca: A file with the certificates of the authorities to trust, in PEM. Default: the system's.
+        cert: A file with our certificate, in PEM; for engines that want one.
+        key: A file with its private key, in PEM.
+        verify: Whether the engine's certificate and name are checked. Without that, anybody in between can read along.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    verify: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """
+        Read the files.
+
+        Raises:
+            OSError: A file cannot be read.
+            ssl.SSLError: A file does not hold what it should.
+        """
+        import ssl  # noqa: PLC0415 - most clients never need it
+
+        context = ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert is not None:
+            context.load_cert_chain(str(self.cert), None if self.key is None else str(self.key))
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
 @attrs.frozen
 class Endpoint:
     """
     Where an engine listens.
 
     Attributes:
-        url: The address, such as ``unix:///var/run/docker.sock`` or ``tcp://127.0.0.1:2375``.
+        url: The address, such as ``unix:///var/run/docker.sock``, ``tcp://127.0.0.1:2376`` or ``ssh://me@box``.
         source: Where the choice came from, such as ``DOCKER_HOST``.
-        path: The file name of a Unix socket; None for TCP.
-        host: The host name of a TCP endpoint; empty for a Unix socket.
-        port: The port of a TCP endpoint; 0 for a Unix socket.
+        path: The file name of a Unix socket, or of the one on the other side of ssh; None for others.
+        host: The host name; empty for a Unix socket.
+        port: The port; 0 for a Unix socket, and for ssh's own choice.
+        user: The user to log in as with ssh; None for ssh's own choice.
+        tls: How to trust each other, over TCP.
     """
 
     url: str
@@ -49,11 +110,18 @@ class Endpoint:
     path: str | None = None
     host: str = ""
     port: int = 0
+    user: str | None = None
+    tls: TLSConfig | ssl.SSLContext | None = attrs.field(default=None, repr=False)
+
+    @property
+    def is_ssh(self) -> bool:
+        """Whether the way there is ssh."""
+        return self.url.startswith("ssh://")
 
     @property
     def authority(self) -> str:
         """What the ``Host`` field of a request says."""
-        if self.path is not None:
+        if self.path is not None or self.is_ssh:
             return "docker"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
@@ -62,53 +130,142 @@ class Endpoint:
         """A message that names this endpoint, where it came from, and what went wrong there."""
         if isinstance(reason, OSError) and reason.errno in _ADVICE:
             reason = _ADVICE[reason.errno]
-        return f"no engine at {self.url} (from {self.source}): {str(reason) or 'the connection failed'}"
+        return f"no engine at {self.url} (from {self.source}): {reason or 'the connection failed'}"
+
+
+def config_directory(environ: Mapping[str, str], home: Path) -> Path:
+    """Where the command line keeps its configuration: ``DOCKER_CONFIG``, or ``.docker`` in the home directory."""
+    return Path(environ["DOCKER_CONFIG"]) if environ.get("DOCKER_CONFIG") else home / ".docker"
 
 
 def resolve(
     host: str | None,
     *,
+    context: str | None = None,
+    tls: TLSConfig | ssl.SSLContext | None = None,
     environ: Mapping[str, str],
-    exists: Callable[[str], bool] = os.path.exists,
+    home: Path,
 ) -> Endpoint:
     """
     Find out which engine is meant.
 
     Args:
-        host: An address; None to look at the environment.
-        environ: The environment: ``DOCKER_HOST``, ``XDG_RUNTIME_DIR``.
-        exists: Tells whether a file exists.
+        host: An address; None to look at what follows.
+        context: The name of a context, instead of an address.
+        tls: How to trust each other, over TCP; None to look at the environment or the context.
+        environ: The environment: ``DOCKER_HOST``, ``DOCKER_CONTEXT``, ``DOCKER_CONFIG``, ``DOCKER_TLS_VERIFY``,
+            ``DOCKER_TLS``, ``DOCKER_CERT_PATH``, ``XDG_RUNTIME_DIR``.
+        home: The user's home directory.
 
     Raises:
-        ValueError: The address is malformed; the message says where it came from.
+        ValueError: An address is malformed, or both an address and a context are given; the message says where it
+            came from.
         TypeError: ``host`` is not a str.
+        ConnectError: There is no such context, or it cannot be read.
     """
+    if host is not None and context is not None:
+        raise ValueError("host= and context= are two ways to name an engine: give one of them")
+    address = _address(host, environ)
+    if address is not None:
+        return _parse(*address, _environment_tls(environ, home) if tls is None else tls)
+    directory = config_directory(environ, home)
+    name, source = _context_name(context, environ, directory)
+    if name != _DEFAULT_CONTEXT:
+        return _from_context(name, source, directory, tls)
+    return _parse(f"unix://{_default_socket(environ, home)}", "the default", None)
+
+
+def _address(host: str | None, environ: Mapping[str, str]) -> tuple[str, str] | None:
     match host:
         case None:
-            pass
+            given = environ.get("DOCKER_HOST")
+            return (given, "DOCKER_HOST") if given else None
         case str():
-            return _parse(host, "the argument host=")
+            return host, "the argument host="
         case _:
             raise TypeError(f"host={host!r}: an address is a str, such as 'unix:///var/run/docker.sock'")
-    if environ.get("DOCKER_HOST"):
-        return _parse(environ["DOCKER_HOST"], "DOCKER_HOST")
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    if runtime and not exists(_DEFAULT_SOCKET) and exists(f"{runtime}/docker.sock"):
-        return _parse(f"unix://{runtime}/docker.sock", "the rootless default")
-    return _parse(f"unix://{_DEFAULT_SOCKET}", "the default")
 
 
-def _parse(url: str, source: str) -> Endpoint:
+def _default_socket(environ: Mapping[str, str], home: Path) -> str:
+    runtime = environ.get("XDG_RUNTIME_DIR") or "/nonexistent"
+    for template in _DEFAULT_SOCKETS:
+        path = template.format(runtime=runtime, home=home)
+        if Path(path).exists():
+            return path
+    return _DEFAULT_SOCKETS[0]
+
+
+def _environment_tls(environ: Mapping[str, str], home: Path) -> TLSConfig | None:
+    """TLS as the environment asks for it; files that are not there are done without, as the command line does."""
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    if not verify and not environ.get("DOCKER_TLS"):
+        return None
+    given = environ.get("DOCKER_CERT_PATH")
+    directory = Path(given) if given else config_directory(environ, home)
+    files = _pem_files(directory)
+    if given and not files:
+        raise ConnectError(f"DOCKER_CERT_PATH={given}: neither ca.pem nor cert.pem and key.pem is there")
+    return TLSConfig(**files, verify=verify)
+
+
+def _pem_files(directory: Path) -> dict[str, Path]:
+    files = {name: directory / f"{name}.pem" for name in ("ca", "cert", "key")}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _context_name(context: str | None, environ: Mapping[str, str], directory: Path) -> tuple[str, str]:
+    if context is not None:
+        return context, f"the argument context={context!r}"
+    name = environ.get("DOCKER_CONTEXT")
+    if name:
+        return name, f"DOCKER_CONTEXT={name}"
+    config = directory / "config.json"
+    current = str(_read_json(config).get("currentContext") or "")
+    return current or _DEFAULT_CONTEXT, f"the current context {current!r} of {config}"
+
+
+def _from_context(name: str, source: str, directory: Path, tls: TLSConfig | ssl.SSLContext | None) -> Endpoint:
+    identity = sha256(name.encode()).hexdigest()
+    meta = _read_json(directory / "contexts" / "meta" / identity / "meta.json")
+    endpoints: dict[str, Any] = meta.get("Endpoints", {})
+    endpoint: dict[str, Any] = endpoints.get("docker", {})
+    if not endpoint.get("Host"):
+        raise ConnectError(f"there is no context {name!r} in {directory} (from {source}): see `docker context ls`")
+    if tls is None:
+        files = _pem_files(directory / "contexts" / "tls" / identity / "docker")
+        skip = bool(endpoint.get("SkipTLSVerify"))
+        tls = TLSConfig(**files, verify=not skip) if files or skip else None
+    return _parse(endpoint["Host"], source, tls)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The document in a file; empty where there is no file."""
+    try:
+        document = loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ProtocolError) as exc:
+        raise ConnectError(f"{path} cannot be read: {exc}") from exc
+    if not isinstance(document, dict):
+        raise ConnectError(f"{path} cannot be read: it does not hold a JSON object")
+    return cast("dict[str, Any]", document)
+
+
+def _parse(url: str, source: str, tls: TLSConfig | ssl.SSLContext | None) -> Endpoint:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
         raise _malformed(url, source, str(exc)) from exc
-    if parts.scheme == "unix":
-        return _parse_unix(url, source)
-    if parts.scheme in {"tcp", "http"}:
-        return _parse_tcp(url, parts, port, source)
-    raise _malformed(url, source, "it has to begin with unix:// or tcp://")
+    match parts.scheme:
+        case "unix":
+            return _parse_unix(url, source)
+        case "tcp" | "http" | "https":
+            return _parse_tcp(url, parts, port, source, tls)
+        case "ssh":
+            return _parse_ssh(url, parts, port, source)
+        case _:
+            raise _malformed(url, source, "it has to begin with unix://, tcp:// or ssh://")
 
 
 def _parse_unix(url: str, source: str) -> Endpoint:
@@ -118,14 +275,33 @@ def _parse_unix(url: str, source: str) -> Endpoint:
     return Endpoint(url, source, path=path)
 
 
-def _parse_tcp(url: str, parts: SplitResult, port: int | None, source: str) -> Endpoint:
+def _parse_tcp(
+    url: str, parts: SplitResult, port: int | None, source: str, tls: TLSConfig | ssl.SSLContext | None
+) -> Endpoint:
     if not parts.hostname:
         raise _malformed(url, source, "the host is missing: tcp://HOST:PORT")
-    if not parts.hostname.isascii() or not parts.hostname.isprintable() or " " in parts.hostname:
-        raise _malformed(url, source, "the host is not an ASCII name or an address")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise _malformed(url, source, "only a host and a port can follow: tcp://HOST:PORT")
-    return Endpoint(url, source, host=parts.hostname, port=_DEFAULT_PORT if port is None else port)
+    if parts.scheme == "https" and tls is None:
+        tls = TLSConfig()
+    if port is None:
+        port = _PLAIN_PORT if tls is None else _TLS_PORT
+    return Endpoint(url, source, host=parts.hostname, port=port, tls=tls)
+
+
+def _parse_ssh(url: str, parts: SplitResult, port: int | None, source: str) -> Endpoint:
+    if not parts.hostname:
+        raise _malformed(url, source, "the host is missing: ssh://USER@HOST:PORT")
+    if parts.password is not None:
+        raise ValueError(f"the ssh address from {source} holds a password: leave that to ssh's keys or its agent")
+    if parts.query or parts.fragment:
+        raise _malformed(url, source, "only a user, a host, a port and the path of a socket can stand in it")
+    # Neither may be taken by ssh for an option.
+    user = unquote(parts.username) if parts.username else None
+    if parts.hostname.startswith("-") or (user or "").startswith("-"):
+        raise _malformed(url, source, "neither user nor host can begin with a dash")
+    path = parts.path if parts.path.strip("/") else None
+    return Endpoint(url, source, path=path, host=parts.hostname, port=port or 0, user=user)
 
 
 def _malformed(url: str, source: str, why: str) -> ValueError:

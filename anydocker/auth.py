@@ -1,12 +1,36 @@
-"""Registry credentials."""
+"""
+Registry credentials: given, or found where the ``docker`` command line keeps them.
+
+``config.json`` (under ``DOCKER_CONFIG``, or in ``.docker`` in the home directory) says where they are: in a helper
+program for one registry (``credHelpers``), in one for all (``credsStore``), or in the file itself (``auths``). Only the
+helper that is responsible is run, and only when a call needs it.
+"""
 
 from __future__ import annotations
 
+import os
+from base64 import b64decode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import anyio
 import attrs
+from anyio.to_thread import run_sync
 
-from anydocker._wire.auth import auth_header
+from anydocker._endpoint import config_directory
+from anydocker._wire.auth import auth_header, registry_host
+from anydocker._wire.jsonstream import loads
+from anydocker.errors import AuthError, ProtocolError
 
-__all__ = ("Credentials",)
+__all__ = ("Credentials", "find_all_credentials", "find_credentials")
+
+# What helpers say, with status 1, of a registry they do not know.
+_NOT_FOUND: Final = "credentials not found"
+# In place of a user name it says that the secret is an identity token.
+_TOKEN_USER: Final = "<token>"  # noqa: S105
+# The name Docker Hub's credentials are kept under.
+_HUB: Final = "https://index.docker.io/v1/"
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +53,7 @@ class Credentials:
     server: str = ""
 
     def __attrs_post_init__(self) -> None:
-        if bool(self.identity_token) == bool(self.username):
+        if not self.identity_token and not self.username:
             raise ValueError("credentials are a username with its password, or an identity_token")
 
     def document(self) -> dict[str, str]:
@@ -45,3 +69,119 @@ class Credentials:
     def header(self) -> str:
         """The value of the ``X-Registry-Auth`` field."""
         return auth_header(self.document())
+
+
+async def find_credentials(
+    registry: str, *, environ: Mapping[str, str] | None = None, home: Path | None = None
+) -> Credentials | None:
+    """
+    Find the credentials for a registry.
+
+    Args:
+        registry: Its host, such as ``registry.example:5000``; ``docker.io`` for Docker Hub.
+        environ: The environment, for ``DOCKER_CONFIG``. Default: this process's.
+        home: The home directory. Default: the user's.
+
+    Returns:
+        The credentials; None if there are none.
+
+    Raises:
+        AuthError: ``config.json`` cannot be read, or the helper it names is missing or fails.
+    """
+    config = await _read_config(environ, home)
+    return await _find(config, registry_host(registry))
+
+
+async def find_all_credentials(
+    *, environ: Mapping[str, str] | None = None, home: Path | None = None
+) -> dict[str, Credentials]:
+    """
+    Find all credentials there are, as a build takes them: nobody knows which registries it will ask.
+
+    Args:
+        environ: The environment, for ``DOCKER_CONFIG``. Default: this process's.
+        home: The home directory. Default: the user's.
+
+    Returns:
+        Credentials by the host of the registry; ``https://index.docker.io/v1/`` for Docker Hub.
+
+    Raises:
+        AuthError: ``config.json`` cannot be read, or a helper it names is missing or fails.
+    """
+    config = await _read_config(environ, home)
+    hosts = {registry_host(key) for section in ("auths", "credHelpers") for key in _mapping(config, section)}
+    found = {host: await _find(config, host) for host in sorted(hosts)}
+    return {_key(host): credentials for host, credentials in found.items() if credentials is not None}
+
+
+async def _find(config: dict[str, Any], host: str) -> Credentials | None:
+    helpers = {registry_host(key): name for key, name in _mapping(config, "credHelpers").items()}
+    helper = helpers.get(host) or config.get("credsStore")
+    if helper:
+        return await _ask_helper(str(helper), host)
+    for key, entry in _mapping(config, "auths").items():
+        if registry_host(key) == host and entry:
+            return _from_entry(entry, host)
+    return None
+
+
+async def _read_config(environ: Mapping[str, str] | None, home: Path | None) -> dict[str, Any]:
+    directory = config_directory(os.environ if environ is None else environ, Path.home() if home is None else home)
+    path = directory / "config.json"
+    try:
+        document = loads(await run_sync(path.read_bytes))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ProtocolError) as exc:
+        # What a broken file holds may be secret.
+        raise AuthError(f"{path} cannot be read: {exc.strerror if isinstance(exc, OSError) else 'not JSON'}") from None
+    if not isinstance(document, dict):
+        raise AuthError(f"{path} cannot be read: it does not hold a JSON object")
+    return cast("dict[str, Any]", document)
+
+
+def _mapping(config: dict[str, Any], key: str) -> dict[str, Any]:
+    value = config.get(key)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _key(host: str) -> str:
+    return _HUB if host == "docker.io" else host
+
+
+def _from_entry(entry: dict[str, Any], host: str) -> Credentials | None:
+    username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
+    if entry.get("auth"):
+        try:
+            username, separator, password = b64decode(entry["auth"]).decode().partition(":")
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise AuthError(f"the entry for {host} in config.json is not user:password in base64")
+    token = str(entry.get("identitytoken") or "")
+    if not token and not username:
+        return None
+    return Credentials(username=username, password=password.rstrip("\0"), identity_token=token, server=_key(host))
+
+
+async def _ask_helper(name: str, host: str) -> Credentials | None:
+    program = f"docker-credential-{name}"
+    try:
+        done = await anyio.run_process([program, "get"], input=_key(host).encode(), check=False)
+    except OSError as exc:
+        message = f"{program}, the credential helper for {host} in config.json, cannot be run: {exc.strerror}"
+        raise AuthError(message) from exc
+    said = done.stdout.decode(errors="replace").strip()
+    if done.returncode != 0:
+        if _NOT_FOUND in said:
+            return None
+        complaint = said or done.stderr.decode(errors="replace").strip()
+        raise AuthError(f"{program} failed for {host}: {complaint or f'status {done.returncode}'}")
+    try:
+        document: dict[str, str] = loads(done.stdout)
+        username, secret = document["Username"], document["Secret"]
+    except (ProtocolError, KeyError, TypeError):
+        raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says") from None
+    if username == _TOKEN_USER:
+        return Credentials(identity_token=secret, server=_key(host))
+    return Credentials(username=username, password=secret, server=_key(host))

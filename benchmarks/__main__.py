@@ -70,7 +70,7 @@ def _measure(rows: Sequence[Row], rounds: int, *, quick: bool) -> list[Result]:
             if row.mode == "take":
                 _write_upload(processes.directory / "upload", row.count(quick=quick))
             results.append(measure_row(processes, row, rounds=rounds, quick=quick))
-            if True:
+            if sys.stderr.isatty():
                 print(f"{row.key}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
     return results
 

@@ -61,7 +61,9 @@ def _scale(height: int) -> Iterator[str]:
         x = _x(2.0**power)
         colour = "#404040" if power == 0 else "#e0e0e0"
         yield f'<line x1="{x:.1f}" y1="{_TOP - 18}" x2="{x:.1f}" y2="{height - 8}" stroke="{colour}"/>'
-        yield _text(x, _TOP - 24, f"{2**power}" if power >= 0 else f"1/{2**-power}", 'text-anchor="middle" fill="#606060"')
+        yield _text(
+            x, _TOP - 24, f"{2**power}" if power >= 0 else f"1/{2**-power}", 'text-anchor="middle" fill="#606060"'
+        )
 
 
 def _bars(results: Sequence[Result]) -> Iterator[str]:

@@ -18,9 +18,11 @@ COLUMNS: Final = (*OURS, "aiodocker-uvloop", "docker-py", "loop", "recv")
 """The lanes of the table, in order."""
 
 _HEADINGS: Final = {"aiodocker-uvloop": "aio+uvloop"}
+_COST_HEADING: Final = "aiodocker us"
 _PACKAGES: Final = ("anyio", "httpcore", "h11", "trio", "uvloop", "aiodocker", "aiohttp", "docker", "msgspec")
-_TITLE_WIDTH: Final = 42
+_TITLE_WIDTH: Final = 44
 _WIDTH: Final = 11
+_COST_WIDTH: Final = 14
 
 
 def environment() -> dict[str, str]:
@@ -53,8 +55,8 @@ def as_table(results: Sequence[Result], *, cpu: bool) -> str:
 
 def _heading(lanes: Sequence[str]) -> str:
     names = [_HEADINGS.get(lane, lane) for lane in lanes]
-    cells = "".join(f"{name:>{_WIDTH}}" for name in ("target", *names, f"{BASELINE} us"))
-    return f"{'':{_TITLE_WIDTH}}{cells}"
+    cells = "".join(f"{name:>{_WIDTH}}" for name in ("target", *names))
+    return f"{'':{_TITLE_WIDTH}}{cells}{_COST_HEADING:>{_COST_WIDTH}}"
 
 
 def _rows(result: Result, lanes: Sequence[str], *, cpu: bool) -> Iterator[str]:
@@ -69,7 +71,8 @@ def _rows(result: Result, lanes: Sequence[str], *, cpu: bool) -> Iterator[str]:
 def _line(title: str, target: float | None, cells: Sequence[str], result: Result | None) -> str:
     wanted = "" if target is None else f"{target:g}"
     cost = "" if result is None else _cost(result)
-    return f"{title:{_TITLE_WIDTH}}{wanted:>{_WIDTH}}" + "".join(f"{cell:>{_WIDTH}}" for cell in (*cells, cost))
+    line = f"{title:{_TITLE_WIDTH}}{wanted:>{_WIDTH}}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells)
+    return f"{line}{cost:>{_COST_WIDTH}}".rstrip()
 
 
 def _cell(result: Result, lane: str, target: float | None, *, cpu: bool) -> str:
@@ -77,13 +80,14 @@ def _cell(result: Result, lane: str, target: float | None, *, cpu: bool) -> str:
     if ratio is None:
         return _absence(result.remarks.get(lane, ""))
     ours = lane.removesuffix("+fast") in OURS
-    missed = ours and not cpu and target is not None and not result.reached(lane, target)
-    return f"{ratio:.2f}{'*' if missed else ' '}"
+    missed = ours and not cpu and result.judges(target) and not result.reached(lane, target)
+    number = f"{ratio:.2f}" if ratio < 20 else f"{ratio:.0f}"
+    return f"{number}{'*' if missed else ' '}"
 
 
 def _absence(remark: str) -> str:
     if remark.startswith("returned"):
-        return "other items "
+        return "differs "
     return "- " if not remark or remark == "no such operation" else "failed "
 
 

@@ -84,7 +84,9 @@ class Row:
         return Script(self.recording, each, framing=self.framing, mode=self.mode, clients=self.streams)
 
 
-def _logs(key: str, title: str, target: float, size: int, items: int, framing: Framing, *, batches: bool = False) -> Row:
+def _logs(
+    key: str, title: str, target: float, size: int, items: int, framing: Framing, *, batches: bool = False
+) -> Row:
     return Row(
         key=key,
         group="followed logs",
@@ -196,7 +198,7 @@ ROWS: Final = (
     _calls("inspect", "inspect a container", 1.7, 1_600),
     _calls("list", "list 100 containers", 1.5, 200, fast=2.3),
     _many("fan", "saturated, each frame flushed", 2.7, 200_000, "turns", "wall"),
-    _many("paced", "10,000 frames a second, processor time", 1.0, 40_000, "pace", "cpu"),
+    _many("paced", "10,000 frames a second, processor time", 1.0, 20_000, "pace", "cpu"),
     _many("memory", "memory for each open stream", 0.4, _STREAMS * 2, "hold", "memory", action="hold"),
     _bytes("build-file", "a build context from a file object", 2.5, 256 * _MIB),
     _bytes("load-file", "an image from a file object", None, 256 * _MIB),

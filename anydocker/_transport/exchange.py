@@ -142,7 +142,7 @@ class Exchange:
         try:
             await self.stream.write(data)
         except _NETWORK_ERRORS as exc:
-            raise self._lost("while the request was sent") from exc
+            raise self._lost("while the request was sent", exc) from exc
 
     async def _upload(self, body: AsyncIterable[bytes]) -> None:
         pieces = aiter(body)
@@ -308,10 +308,12 @@ class Exchange:
         try:
             return await self.stream.read(_READ_SIZE)
         except _NETWORK_ERRORS as exc:
-            raise self._lost("before the end of its answer" if self.answered else "before it answered") from exc
+            when = "before the end of its answer" if self.answered else "before it answered"
+            raise self._lost(when, exc) from exc
 
-    def _lost(self, when: str) -> TruncatedStream:
-        return TruncatedStream(f"the connection to the engine broke {when} ({self.request.name})")
+    def _lost(self, when: str, exc: BaseException | None = None) -> TruncatedStream:
+        why = f": {exc}" if exc is not None and str(exc) else ""
+        return TruncatedStream(f"the connection to the engine broke {when} ({self.request.name}){why}")
 
     # -- both directions, once upgraded
 

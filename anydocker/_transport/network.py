@@ -15,11 +15,15 @@ from typing import Any
 
 import anyio
 import httpcore
-from anyio import BrokenResourceError, CancelScope, EndOfStream
+from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream, SocketAttribute
+from anyio.to_thread import run_sync
 
-from anydocker._endpoint import Endpoint
+from anydocker._concurrency import without_waiting
+from anydocker._endpoint import Endpoint, TLSConfig
 from anydocker._transport.sockets import connect_tcp, connect_unix
+from anydocker._transport.ssh import connect_ssh
+from anydocker._transport.tls import TLSStream, tls_failure
 from anydocker.errors import ConnectError
 
 __all__ = ("Backend", "RawStream", "close_now", "dial")
@@ -53,6 +57,20 @@ class RawStream(httpcore.AsyncNetworkStream):
             await self._stream.send_eof()
         except BrokenResourceError as exc:
             raise httpcore.WriteError(str(exc)) from exc
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> RawStream:
+        """Speak TLS from now on; raises ssl.SSLError. ``timeout`` is ignored: the caller has a cancel scope."""
+        stream = TLSStream(self._stream, ssl_context, server_hostname or "")
+        try:
+            await stream.handshake()
+        except BrokenResourceError as exc:
+            raise httpcore.ConnectError(str(exc)) from exc
+        return RawStream(stream)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -115,15 +133,29 @@ async def dial(endpoint: Endpoint, backend: httpcore.AsyncNetworkBackend) -> htt
         ConnectError: Nobody answers there; the message says who was asked, on whose word, and what came of it.
     """
     try:
+        if endpoint.is_ssh:
+            return RawStream(await connect_ssh(endpoint))
         if endpoint.path is not None:
             return await backend.connect_unix_socket(endpoint.path)
-        return await backend.connect_tcp(endpoint.host, endpoint.port)
-    except (OSError, httpcore.NetworkError, httpcore.TimeoutException, ssl.SSLError) as exc:
+        stream = await backend.connect_tcp(endpoint.host, endpoint.port)
+        return stream if endpoint.tls is None else await _secure(stream, endpoint, endpoint.tls)
+    except ssl.SSLError as exc:
+        raise ConnectError(endpoint.failure(tls_failure(exc))) from exc
+    except (OSError, httpcore.NetworkError, httpcore.TimeoutException) as exc:
         raise ConnectError(endpoint.failure(exc)) from exc
+
+
+async def _secure(
+    stream: httpcore.AsyncNetworkStream, endpoint: Endpoint, tls: TLSConfig | ssl.SSLContext
+) -> httpcore.AsyncNetworkStream:
+    try:
+        context = tls if isinstance(tls, ssl.SSLContext) else await run_sync(tls.context)
+        return await stream.start_tls(context, endpoint.host)
+    except BaseException:
+        await close_now(stream)
+        raise
 
 
 async def close_now(stream: httpcore.AsyncNetworkStream) -> None:
     """Close a connection without waiting for the other side. Works in a cancelled task too."""
-    with CancelScope() as scope:
-        scope.cancel()
-        await stream.aclose()
+    await without_waiting(stream.aclose)

@@ -305,7 +305,7 @@ class Containers:
             input: What to send to its standard input, which is closed then: bytes, or a stream of them.
             check: Raise if the exit code is not 0.
             pull: When to pull the image.
-            auth: Credentials for the registry it is pulled from.
+            auth: Credentials for the registry it is pulled from. Default: as for ``d.images.pull``.
             name: A name. Default: the engine makes one up.
             entrypoint: As for :meth:`create`, and so are the arguments that follow.
             env: Environment variables.

@@ -96,9 +96,11 @@ class Stream(ABC, Generic[T]):
         """
         batch = list(self._ready)
         if batch:
+            # They stay ready until the checkpoint is passed, for it may be where the call is cancelled.
+            self._ready = iter(batch)
             await checkpoint()
-            return batch
-        return await self._pull()
+            batch = list(self._ready)
+        return batch or await self._pull()
 
     async def _pull(self) -> list[T]:
         """The next batch: never empty before the end. An error found behind good values waits until they are out."""

@@ -14,6 +14,7 @@ from anydocker._files import upload_body
 from anydocker._wire.auth import auth_header
 from anydocker._wire.build import BuildLimits, build_query
 from anydocker._wire.query import Filters, encode_filters
+from anydocker.auth import Credentials, find_all_credentials
 from anydocker.errors import ProtocolError
 from anydocker.resources._progress import ProgressCallback, report
 from anydocker.resources.images._handle import Image
@@ -21,7 +22,6 @@ from anydocker.streams import BuildEvent, BuildStream
 
 if TYPE_CHECKING:
     from anydocker._client import Docker
-    from anydocker.auth import Credentials
     from anydocker.types import BuildPruneResponse
 
 __all__ = ("BuildSource", "ImageBuild")
@@ -85,7 +85,7 @@ class ImageBuild:
             force_rm: Remove it when a step has failed, too.
             squash: Make one layer of all new ones. The engine needs to be experimental.
             limits: What ``RUN`` may use.
-            auth: Credentials for base images, by registry host.
+            auth: Credentials for base images, by registry host. Default: those of the ``docker`` command line.
             progress: Called with each event.
 
         Returns:
@@ -177,8 +177,9 @@ class ImageBuild:
         prepared = await _prepare(source, dockerfile, dockerfile_text, remote)
         query |= {"dockerfile": prepared.dockerfile, "remote": remote}
         headers = {"Content-Type": "application/x-tar"}
-        if auth:
-            documents = {host: credentials.document() for host, credentials in auth.items()}
+        known = await find_all_credentials() if auth is None else auth
+        if known:
+            documents = {host: credentials.document() for host, credentials in known.items()}
             headers["X-Registry-Config"] = auth_header(documents)
         async with (
             self._docker.open_request("POST", "/build", query=query, headers=headers, body=prepared.body) as body,

@@ -14,7 +14,8 @@ from anydocker._wire.auth import auth_header
 from anydocker._wire.container import container_document
 from anydocker._wire.platform import platform_document
 from anydocker._wire.query import QueryValue, path_segment
-from anydocker._wire.reference import ImageReference
+from anydocker._wire.reference import DEFAULT_DOMAIN, ImageReference
+from anydocker.auth import Credentials, find_credentials
 from anydocker.errors import LoadFailed, PullFailed, PushFailed
 from anydocker.resources._created import open_created
 from anydocker.resources._progress import ProgressCallback, report
@@ -24,7 +25,6 @@ from anydocker.streams._base import section
 
 if TYPE_CHECKING:
     from anydocker._client import Docker
-    from anydocker.auth import Credentials
 
 __all__ = ("ImageTransfer", "Pushed")
 
@@ -74,7 +74,7 @@ class ImageTransfer:
             reference: Its name; the tag is ``latest`` if neither tag nor digest is given.
             all_tags: Pull every tag of the repository; ``reference`` is its name alone.
             platform: Which variant, such as ``linux/arm64``. Default: the engine's own.
-            auth: Credentials for the registry.
+            auth: Credentials for the registry. Default: those of the ``docker`` command line, if it has any.
             progress: Called with each step.
 
         Returns:
@@ -118,6 +118,7 @@ class ImageTransfer:
         else:
             image = image.with_default_tag()
         query = {"fromImage": image.repository, "tag": image.digest or image.tag, "platform": platform}
+        auth = auth or await find_credentials(image.domain or DEFAULT_DOMAIN)
         headers = {"X-Registry-Auth": auth.header()} if auth else {}
         async with (
             self._docker.open_request("POST", "/images/create", query=query, headers=headers) as body,
@@ -144,7 +145,7 @@ class ImageTransfer:
         Args:
             reference: Its name; the tag is ``latest`` if none is given.
             all_tags: Push every tag of the repository; ``reference`` is its name alone.
-            auth: Credentials for the registry.
+            auth: Credentials for the registry. Default: those of the ``docker`` command line, if it has any.
             platform: Push that platform only, such as ``linux/arm64``. API 1.46.
             progress: Called with each step.
 
@@ -199,6 +200,7 @@ class ImageTransfer:
         if platform is not None:
             self._docker.require("1.46", "push(platform=...)")
         query = {"tag": image.tag, "platform": platform and platform_document(platform)}
+        auth = auth or await find_credentials(image.domain or DEFAULT_DOMAIN)
         # Engines before 28 refuse a push without the field, even to a registry that asks for nothing.
         headers = {"X-Registry-Auth": auth.header() if auth else auth_header({})}
         path = f"/images/{path_segment(image.repository, 'reference', allow_slash=True)}/push"
