@@ -86,3 +86,13 @@ def types(session: nox.Session) -> None:
     session.install(".[progress]")
     session.run("mypy")
     session.run("pyright", f"--pythonpath={session.bin}/python")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure beside other clients and draw the result; ``-- quick`` takes two minutes and draws nothing."""
+    install_groups(session, "bench")
+    session.install(".")
+    session.run("python", "-m", "benchmarks", *(session.posargs or ("--svg", "docs/benchmarks.svg")))
+    if session.posargs in ([], ["quick"]):
+        session.run("python", "-m", "benchmarks.micro", *session.posargs)

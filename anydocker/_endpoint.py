@@ -130,7 +130,7 @@ class Endpoint:
         """A message that names this endpoint, where it came from, and what went wrong there."""
         if isinstance(reason, OSError) and reason.errno in _ADVICE:
             reason = _ADVICE[reason.errno]
-        return f"no engine at {self.url} (from {self.source}): {reason or 'the connection failed'}"
+        return f"no engine at {self.url} (from {self.source}): {str(reason) or 'the connection failed'}"
 
 
 def config_directory(environ: Mapping[str, str], home: Path) -> Path:
@@ -257,6 +257,8 @@ def _parse(url: str, source: str, tls: TLSConfig | ssl.SSLContext | None) -> End
         port = parts.port
     except ValueError as exc:
         raise _malformed(url, source, str(exc)) from exc
+    if parts.scheme != "unix" and not _is_host_name(parts.hostname or ""):
+        raise _malformed(url, source, "the host is not an ASCII name or address")
     match parts.scheme:
         case "unix":
             return _parse_unix(url, source)
@@ -302,6 +304,10 @@ def _parse_ssh(url: str, parts: SplitResult, port: int | None, source: str) -> E
         raise _malformed(url, source, "neither user nor host can begin with a dash")
     path = parts.path if parts.path.strip("/") else None
     return Endpoint(url, source, path=path, host=parts.hostname, port=port or 0, user=user)
+
+
+def _is_host_name(host: str) -> bool:
+    return host.isascii() and host.isprintable() and " " not in host
 
 
 def _malformed(url: str, source: str, why: str) -> ValueError:

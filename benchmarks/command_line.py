@@ -61,8 +61,8 @@ def _compare(host: str, lines: int) -> None:
         "anydocker, asyncio": lambda: _read(host, "asyncio"),
         "anydocker, trio": lambda: _read(host, "trio"),
     }
-    if shutil.which("docker"):
-        contestants["docker logs"] = lambda: _docker_logs(host)
+    if docker := shutil.which("docker"):
+        contestants["docker logs"] = lambda: _docker_logs(docker, host)
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(_ROUNDS):
         for name, read in contestants.items():
@@ -80,6 +80,6 @@ def _read(host: str, backend: str) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, cwd=_ROOT).stdout)
 
 
-def _docker_logs(host: str) -> int:
-    done = subprocess.run(("docker", "--host", host, "logs", "bench"), check=True, capture_output=True)
+def _docker_logs(docker: str, host: str) -> int:
+    done = subprocess.run((docker, "--host", host, "logs", "bench"), check=True, capture_output=True)
     return done.stdout.count(b"\n")

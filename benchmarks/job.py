@@ -22,7 +22,7 @@ BULK: Final = frozenset({"save", "export", "archive"})
 _UPLOAD_BLOCK: Final = 64 * 1024
 
 
-class Unsupported(Exception):  # noqa: N818 - an answer, not a fault
+class Unsupported(Exception):
     """The client has no such operation."""
 
 

@@ -68,9 +68,9 @@ class Result:
     row: Row
     count: int
     baseline: str = BASELINE
-    values: dict[str, list[float]] = attrs.field(factory=dict)
-    cpu: dict[str, list[float]] = attrs.field(factory=dict)
-    remarks: dict[str, str] = attrs.field(factory=dict)
+    values: dict[str, list[float]] = attrs.field(factory=dict[str, list[float]])
+    cpu: dict[str, list[float]] = attrs.field(factory=dict[str, list[float]])
+    remarks: dict[str, str] = attrs.field(factory=dict[str, str])
 
     def ratio(self, lane: str, *, cpu: bool = False) -> float | None:
         """

@@ -92,7 +92,7 @@ def _chunked_reader(pieces: Sequence[bytes]) -> StreamReader:
 
 
 def aiohttp_chunks(pieces: Sequence[bytes]) -> int:
-    """aiohttp's parser of HTTP, which is written in C."""
+    """The parser of HTTP in aiohttp, which is written in C."""
 
     async def count() -> int:
         return len([piece async for piece in _chunked_reader(pieces).iter_any()])
@@ -136,11 +136,13 @@ class _Socket:
         self._data = data
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(io.BytesIO(self._data))  # type: ignore[arg-type]
+        source: Any = io.BytesIO(self._data)
+        return io.BufferedReader(source)
 
 
 def _http_response(pieces: Sequence[bytes]) -> http.client.HTTPResponse:
-    response = http.client.HTTPResponse(_Socket(_HEAD + b"".join(pieces)))
+    sock: Any = _Socket(_HEAD + b"".join(pieces))
+    response = http.client.HTTPResponse(sock)
     response.begin()
     return response
 
@@ -174,7 +176,9 @@ class _Api:
 
 
 def _helper(source: Any) -> Iterator[bytes]:
-    return docker.APIClient._multiplexed_response_stream_helper(_Api(), _Raw(source))
+    client: Any = docker.APIClient
+    items: Iterator[bytes] = client._multiplexed_response_stream_helper(_Api(), _Raw(source))
+    return items
 
 
 def file_frames(pieces: Sequence[bytes]) -> int:
@@ -189,4 +193,5 @@ def file_log_frames(pieces: Sequence[bytes]) -> int:
 
 def split_documents(pieces: Sequence[bytes]) -> int:
     """What docker-py does to documents."""
-    return sum(1 for _ in json_stream(iter(pieces)))
+    parts: Any = iter(pieces)
+    return sum(1 for _ in json_stream(parts))

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Timer
@@ -24,7 +24,7 @@ _ROOT: Final = Path(__file__).parent.parent
 _PATIENCE: Final = 120.0
 
 
-class NoAnswer(Exception):  # noqa: N818 - says what happened
+class NoAnswer(Exception):
     """A process has ended, or was ended because it did not answer."""
 
 
@@ -46,7 +46,8 @@ class _Process:
 
     def ask(self, document: object) -> str:
         """Send a document and receive a line."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         impatience = Timer(_PATIENCE, self._process.kill)
         impatience.start()
         try:
@@ -84,11 +85,11 @@ class Processes:
     _stack: ExitStack = attrs.field(alias="_stack")
     _environment: dict[str, str] = attrs.field(alias="_environment")
     _server: _Process = attrs.field(alias="_server")
-    _workers: dict[str, _Process] = attrs.field(factory=dict, alias="_workers")
+    _workers: dict[str, _Process] = attrs.field(factory=dict[str, _Process], alias="_workers")
 
     @classmethod
     @contextmanager
-    def running(cls) -> Iterator[Self]:
+    def running(cls) -> Generator[Self, None, None]:
         """Start the server; everything ends with the block."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anydocker-bench-")))

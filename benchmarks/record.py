@@ -131,7 +131,7 @@ async def _record_output(d: anydocker.Docker, wire: Wire) -> None:
         c = await d.containers.create(BUSYBOX, ["sh", "-c", _writer(size, count)])
         await c.start()
         await c.wait()
-        recording = await run_sync(lambda: wire.record(f"logs-{size}", "GET", f"/containers/{c.id}/logs?stdout=1"))
+        recording = await run_sync(wire.record, f"logs-{size}", "GET", f"/containers/{c.id}/logs?stdout=1")
         _check_frames(recording, size, count)
         await c.remove(force=True)
 

@@ -113,7 +113,7 @@ def _bulk_writes(size: int) -> Iterator[bytes]:
 
 def _tar_pieces(count: int) -> Iterator[bytes]:
     """A tar of one large file, in pieces of a chunk each: a client may look into it."""
-    tile = random.Random(0).randbytes(1024 * 1024)  # noqa: S311 - no secret
+    tile = random.Random(0).randbytes(1024 * 1024)
     pieces = cycle([tile[at : at + BULK_CHUNK] for at in range(0, len(tile), BULK_CHUNK)])
     member = tarfile.TarInfo("file")
     member.size = count * BULK_CHUNK - tarfile.BLOCKSIZE - len(_TAR_END)

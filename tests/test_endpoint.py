@@ -1,21 +1,27 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import anydocker
-from anydocker import Endpoint
+from anydocker import ConnectError, Endpoint, TLSConfig, _endpoint
 from anydocker._endpoint import resolve
 
 DEFAULT = "/var/run/docker.sock"
 
 
-def find(host: str | None = None, environ: Mapping[str, str] | None = None, there: tuple[str, ...] = ()) -> Endpoint:
-    return resolve(host, environ=environ or {}, exists=there.__contains__)
+NOWHERE = Path("/nonexistent")
+
+
+def find(host: str | None = None, environ: Mapping[str, str] | None = None, home: Path = NOWHERE) -> Endpoint:
+    return resolve(host, environ=environ or {}, home=home)
 
 
 # The address, the file of the socket or the host and port, and what the Host field says.
@@ -34,7 +40,7 @@ GOOD = [
 ]
 
 BAD = [
-    ("", "has to begin with unix:// or tcp://"),
+    ("", "has to begin with unix://, tcp:// or ssh://"),
     ("docker.sock", "has to begin with"),
     ("/var/run/docker.sock", "has to begin with"),
     ("127.0.0.1:2375", "has to begin with"),
@@ -92,29 +98,152 @@ def test_address_of_another_type(host: Any) -> None:
         find(host)
 
 
-RUNTIME = {"XDG_RUNTIME_DIR": "/run/user/1000"}
-ROOTLESS = "/run/user/1000/docker.sock"
+@pytest.fixture
+def no_system_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which no engine runs as root."""
+    templates = [path for path in _endpoint._DEFAULT_SOCKETS if path.startswith("{")]  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(_endpoint, "_DEFAULT_SOCKETS", (DEFAULT + ".absent", *templates))
 
 
 @pytest.mark.parametrize(
-    ("host", "environ", "there", "path", "source"),
+    ("host", "environ", "path", "source"),
     [
-        (None, {}, (), DEFAULT, "the default"),
-        (None, {"DOCKER_HOST": ""}, (), DEFAULT, "the default"),
-        (None, {"DOCKER_HOST": "unix:///a"}, (), "/a", "DOCKER_HOST"),
-        ("unix:///b", {"DOCKER_HOST": "unix:///a"}, (), "/b", "the argument host="),
-        ("unix:///b", {"DOCKER_HOST": "nonsense"}, (), "/b", "the argument host="),
-        (None, RUNTIME, (), DEFAULT, "the default"),
-        (None, RUNTIME, (DEFAULT,), DEFAULT, "the default"),
-        (None, RUNTIME, (ROOTLESS,), ROOTLESS, "the rootless default"),
-        (None, RUNTIME, (DEFAULT, ROOTLESS), DEFAULT, "the default"),
-        (None, {"XDG_RUNTIME_DIR": ""}, ("/docker.sock",), DEFAULT, "the default"),
-        (None, RUNTIME | {"DOCKER_HOST": "unix:///a"}, (ROOTLESS,), "/a", "DOCKER_HOST"),
+        (None, {"DOCKER_HOST": "unix:///a"}, "/a", "DOCKER_HOST"),
+        ("unix:///b", {"DOCKER_HOST": "unix:///a"}, "/b", "the argument host="),
+        ("unix:///b", {"DOCKER_HOST": "nonsense"}, "/b", "the argument host="),
+        ("unix:///b", {"DOCKER_CONTEXT": "absent"}, "/b", "the argument host="),
+        (None, {"DOCKER_HOST": "unix:///a", "DOCKER_CONTEXT": "absent"}, "/a", "DOCKER_HOST"),
     ],
 )
-def test_order(host: str | None, environ: dict[str, str], there: tuple[str, ...], path: str, source: str) -> None:
-    endpoint = find(host, environ, there)
+def test_order(host: str | None, environ: dict[str, str], path: str, source: str) -> None:
+    endpoint = find(host, environ)
     assert (endpoint.path, endpoint.source, endpoint.url) == (path, source, f"unix://{path}")
+
+
+@pytest.mark.usefixtures("no_system_socket")
+@pytest.mark.parametrize(
+    "socket",
+    [
+        "run/docker.sock",
+        ".docker/run/docker.sock",
+        ".docker/desktop/docker.sock",
+        ".orbstack/run/docker.sock",
+        ".colima/default/docker.sock",
+        ".rd/docker.sock",
+        "run/podman/podman.sock",
+    ],
+)
+@pytest.mark.parametrize("docker_host", [None, ""])
+def test_default_sockets(tmp_path: Path, socket: str, docker_host: str | None) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path / "run")} | ({} if docker_host is None else {"DOCKER_HOST": ""})
+    assert find(environ=environ, home=tmp_path).path == DEFAULT + ".absent"
+    (tmp_path / socket).parent.mkdir(parents=True)
+    (tmp_path / socket).touch()
+    endpoint = find(environ=environ, home=tmp_path)
+    assert (endpoint.path, endpoint.source) == (str(tmp_path / socket), "the default")
+
+
+def make_context(home: Path, name: str, host: str, **more: object) -> Path:
+    """A context as the command line stores it; returns where its TLS files belong."""
+    identity = hashlib.sha256(name.encode()).hexdigest()
+    meta = home / ".docker" / "contexts" / "meta" / identity
+    meta.mkdir(parents=True)
+    document = {"Name": name, "Endpoints": {"docker": {"Host": host, **more}}}
+    (meta / "meta.json").write_text(json.dumps(document))
+    return home / ".docker" / "contexts" / "tls" / identity / "docker"
+
+
+class TestContexts:
+    def test_by_argument_environment_and_configuration(self, tmp_path: Path) -> None:
+        make_context(tmp_path, "box", "tcp://127.0.0.1:9")
+        make_context(tmp_path, "other", "unix:///other.sock")
+        (tmp_path / ".docker" / "config.json").write_text('{"currentContext": "other"}')
+        current = resolve(None, environ={}, home=tmp_path)
+        assert (current.path, "current context 'other'" in current.source) == ("/other.sock", True)
+        by_environment = resolve(None, environ={"DOCKER_CONTEXT": "box"}, home=tmp_path)
+        assert (by_environment.port, by_environment.source) == (9, "DOCKER_CONTEXT=box")
+        by_argument = resolve(None, context="box", environ={"DOCKER_CONTEXT": "other"}, home=tmp_path)
+        assert (by_argument.port, by_argument.source) == (9, "the argument context='box'")
+        assert resolve(None, context="default", environ={}, home=tmp_path).source == "the default"
+        elsewhere = {"DOCKER_CONFIG": str(tmp_path / ".docker"), "DOCKER_CONTEXT": "box"}
+        assert resolve(None, environ=elsewhere, home=NOWHERE).port == 9
+
+    def test_tls_files(self, tmp_path: Path) -> None:
+        directory = make_context(tmp_path, "box", "tcp://127.0.0.1:9")
+        directory.mkdir(parents=True)
+        for name in ("ca.pem", "cert.pem", "key.pem"):
+            (directory / name).touch()
+        tls = resolve(None, context="box", environ={}, home=tmp_path).tls
+        assert tls == TLSConfig(ca=directory / "ca.pem", cert=directory / "cert.pem", key=directory / "key.pem")
+        make_context(tmp_path, "lax", "tcp://127.0.0.1:9", SkipTLSVerify=True)
+        assert resolve(None, context="lax", environ={}, home=tmp_path).tls == TLSConfig(verify=False)
+
+    def test_absent_or_broken(self, tmp_path: Path) -> None:
+        with pytest.raises(ConnectError, match=r"there is no context 'box' .*DOCKER_CONTEXT=box"):
+            resolve(None, environ={"DOCKER_CONTEXT": "box"}, home=tmp_path)
+        (tmp_path / ".docker").mkdir()
+        for content in ("{", "[]"):
+            (tmp_path / ".docker" / "config.json").write_text(content)
+            with pytest.raises(ConnectError, match=r"config\.json cannot be read"):
+                resolve(None, environ={}, home=tmp_path)
+        with pytest.raises(ValueError, match="two ways"):
+            resolve("unix:///a", context="box", environ={}, home=tmp_path)
+
+
+class TestEnvironmentTLS:
+    def test_verified_or_not(self, tmp_path: Path) -> None:
+        for name in ("ca.pem", "cert.pem", "key.pem"):
+            (tmp_path / name).touch()
+        environ = {"DOCKER_HOST": "tcp://127.0.0.1", "DOCKER_CERT_PATH": str(tmp_path)}
+        assert find(environ=environ).tls is None
+        files = TLSConfig(ca=tmp_path / "ca.pem", cert=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+        verified = find(environ=environ | {"DOCKER_TLS_VERIFY": "1"})
+        assert (verified.tls, verified.port) == (files, 2376)
+        unverified = find(environ=environ | {"DOCKER_TLS": "1"})
+        assert unverified.tls == TLSConfig(ca=files.ca, cert=files.cert, key=files.key, verify=False)
+
+    def test_missing_files(self, tmp_path: Path) -> None:
+        environ = {"DOCKER_HOST": "tcp://127.0.0.1", "DOCKER_TLS_VERIFY": "1"}
+        assert find(environ=environ, home=tmp_path).tls == TLSConfig()
+        with pytest.raises(ConnectError, match="DOCKER_CERT_PATH="):
+            find(environ=environ | {"DOCKER_CERT_PATH": str(tmp_path)})
+
+    def test_argument_wins(self) -> None:
+        mine = TLSConfig(verify=False)
+        environ = {"DOCKER_HOST": "tcp://127.0.0.1", "DOCKER_TLS_VERIFY": "1"}
+        assert resolve(None, tls=mine, environ=environ, home=NOWHERE).tls == mine
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "host", "port", "path"),
+    [
+        ("ssh://box", None, "box", 0, None),
+        ("ssh://me@box:2222", "me", "box", 2222, None),
+        ("ssh://me%40home@box/run/engine.sock", "me@home", "box", 0, "/run/engine.sock"),
+        ("ssh://box/", None, "box", 0, None),
+    ],
+)
+def test_ssh(url: str, user: str | None, host: str, port: int, path: str | None) -> None:
+    endpoint = find(url)
+    assert (endpoint.user, endpoint.host, endpoint.port, endpoint.path) == (user, host, port, path)
+    assert endpoint.is_ssh
+    assert endpoint.authority == "docker"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("ssh://", "the host is missing"),
+        ("ssh://-oProxyCommand=x", "begin with a dash"),
+        ("ssh://-l@box", "begin with a dash"),
+        ("ssh://me:secret@box", "holds a password"),
+        ("ssh://box?query", "only a user"),
+    ],
+)
+def test_malformed_ssh(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as caught:
+        find(url)
+    assert "secret" not in str(caught.value)
 
 
 def test_connect_asks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ PACKAGE: Final = Path(anydocker.__file__).parent
 LAYERS: Final = (
     {"errors", "_concurrency", "_generated_types"},
     {"_wire", "types"},
-    {"_endpoint", "_files", "auth", "context"},
+    {"_endpoint", "_files", "context"},
+    {"auth"},
     {"_transport"},
     {"streams"},
     {"resources"},

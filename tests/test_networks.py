@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -243,8 +243,9 @@ async def test_a_bad_argument_is_named_and_nothing_is_sent(argument: dict[str, A
     ],
 )
 def test_a_pool_that_is_none(arguments: dict[str, Any], error: type[Exception]) -> None:
+    all_arguments: dict[str, Any] = {"subnet": "10.1.0.0/16"} | arguments
     with pytest.raises(error, match=next(iter(arguments))):
-        IpamPool(**{"subnet": "10.1.0.0/16"} | arguments)
+        IpamPool(**all_arguments)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +386,7 @@ async def test_a_cancelled_block_removes_the_network() -> None:
 
 
 async def test_list() -> None:
-    documents = [{"Id": "a1", "Name": "bridge", "Driver": "bridge"}, {"Id": "b2", "Name": "own"}]
+    documents: list[Any] = [{"Id": "a1", "Name": "bridge", "Driver": "bridge"}, {"Id": "b2", "Name": "own"}]
     async with script({"GET /networks": json_reply(documents)}) as (engine, d):
         networks = await d.networks.list()
         assert sent(engine.requests[0]) == ("GET", "/networks", None)
@@ -406,7 +407,7 @@ async def test_get() -> None:
 
 
 async def test_inspect() -> None:
-    document = {"Id": "a1", "Name": "own", "Containers": None, "Unheard": [1]}
+    document: Any = {"Id": "a1", "Name": "own", "Containers": None, "Unheard": [1]}
     async with script({"GET /networks/a1": json_reply(document)}) as (engine, d):
         assert await d.networks.network("a1").inspect() == document
         await d.networks.network("a1").inspect(verbose=True, scope="swarm")
@@ -598,7 +599,7 @@ async def test_every_call_gives_its_connection_back() -> None:
     }
     async with script(routes) as (engine, d):
         network = d.networks.network("abc")
-        calls = [
+        calls: list[Callable[[], Awaitable[object]]] = [
             d.networks.list,
             partial(d.networks.create, "x"),
             partial(network.connect, "web"),

@@ -24,7 +24,7 @@ from anydocker.testing._engine import PrivateEngine, private_engine
 from anydocker.testing._registry import Registry, local_registry
 from anydocker.testing._rootfs import BUSYBOX, busybox_rootfs
 
-__all__ = ("anydocker_engine", "anydocker_portal", "docker", "engine_host", "registry")
+__all__ = ("HOST_VARIABLE", "anydocker_engine", "anydocker_portal", "docker", "engine_host", "registry")
 
 HOST_VARIABLE: Final = "ANYDOCKER_TEST_HOST"
 

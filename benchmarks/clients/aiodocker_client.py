@@ -8,18 +8,20 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import aiodocker
 import aiohttp
 from aiodocker.containers import DockerContainer
-from aiodocker.execs import Exec
 from aiodocker.stream import Message
 
 from benchmarks.job import Job, Unsupported, resident_bytes
 from benchmarks.uploads import small_tar, stream_of
 
 __all__ = ("AiodockerClient",)
+
+Engine: TypeAlias = Any
+"""An ``aiodocker.Docker``: only a part of it is annotated."""
 
 # It opens a hundred connections at most unless told otherwise; the next stream waits for ever.
 _UNLIMITED = 0
@@ -63,31 +65,31 @@ class AiodockerClient:
 
     # -- streams
 
-    async def logs(self, d: aiodocker.Docker, job: Job) -> int:
+    async def logs(self, d: Engine, job: Job) -> int:
         """Follow a log."""
         with job.clock:
             log = d.containers.container(job.container).log(stdout=True, stderr=True, follow=True)
             return await _drain(log, job)
 
-    async def exec(self, d: aiodocker.Docker, job: Job) -> int:
+    async def exec(self, d: Engine, job: Job) -> int:
         """Read what a command in a container writes."""
         with job.clock:
-            process: Exec = await d.containers.container(job.container).exec(["cat"])
+            process = await d.containers.container(job.container).exec(["cat"])
             async with process.start() as stream:
                 return await _drain(_messages(stream), job) if job.kept is not None else await _count(stream)
 
-    async def pull(self, d: aiodocker.Docker, job: Job) -> int:
+    async def pull(self, d: Engine, job: Job) -> int:
         """Follow a pull."""
         with job.clock:
             return await _drain(d.images.pull("bench", tag="latest", stream=True), job)
 
-    async def build(self, d: aiodocker.Docker, job: Job) -> int:
+    async def build(self, d: Engine, job: Job) -> int:
         """Follow a build."""
         with job.clock:
             context = io.BytesIO(small_tar())
             return await _drain(d.images.build(fileobj=context, encoding="identity", stream=True), job)
 
-    async def events(self, d: aiodocker.Docker, job: Job) -> int:
+    async def events(self, d: Engine, job: Job) -> int:
         """Follow what happens."""
         with job.clock:
             subscriber = d.events.subscribe()
@@ -98,39 +100,39 @@ class AiodockerClient:
                     job.kept.append(event)
             return count
 
-    async def stats(self, d: aiodocker.Docker, job: Job) -> int:
+    async def stats(self, d: Engine, job: Job) -> int:
         """Follow what a container uses."""
         with job.clock:
             return await _drain(d.containers.container(job.container).stats(stream=True), job)
 
     # -- bytes
 
-    async def save(self, d: aiodocker.Docker, job: Job) -> int:
+    async def save(self, d: Engine, job: Job) -> int:
         """Download an image."""
         with job.clock:
             async with d.images.export_image("bench") as content:
                 return await _drain_bytes(content.iter_chunked(_DOWNLOAD_BLOCK), job)
 
-    async def archive(self, d: aiodocker.Docker, job: Job) -> int:
+    async def archive(self, d: Engine, job: Job) -> int:
         """Download files of a container, which come as a whole."""
         with job.clock:
             tar = await d.containers.container(job.container).get_archive("/etc")
-        data: bytes = tar.fileobj.getvalue()  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess, reportUnknownMemberType, reportUnknownVariableType]
+        data: bytes = tar.fileobj.getvalue()
         if job.kept is not None:
             job.kept.append(data)
         return len(data)
 
-    async def build_file(self, d: aiodocker.Docker, job: Job) -> int:
+    async def build_file(self, d: Engine, job: Job) -> int:
         """Build from a file object that holds a tar."""
         with Path(job.file).open("rb") as file, job.clock:
             return await _drain(d.images.build(fileobj=file, encoding="identity", stream=True), job)
 
-    async def load_file(self, d: aiodocker.Docker, job: Job) -> int:
+    async def load_file(self, d: Engine, job: Job) -> int:
         """Load an image from a file object."""
         with Path(job.file).open("rb") as file, job.clock:
             return await _drain(d.images.import_image(file, stream=True), job)
 
-    async def load_stream(self, d: aiodocker.Docker, job: Job) -> int:
+    async def load_stream(self, d: Engine, job: Job) -> int:
         """Load an image from an async iterator."""
         blocks = job.blocks()
         with job.clock:
@@ -138,14 +140,14 @@ class AiodockerClient:
 
     # -- calls
 
-    async def ping(self, d: aiodocker.Docker, job: Job) -> int:
+    async def ping(self, d: Engine, job: Job) -> int:
         """Ask whether the engine is there, again and again."""
         with job.clock:
             for _ in range(job.items):
                 await _ping(d)
         return job.items
 
-    async def ping_many(self, d: aiodocker.Docker, job: Job) -> int:
+    async def ping_many(self, d: Engine, job: Job) -> int:
         """The same from many tasks at once."""
         count = job.items // job.streams
 
@@ -159,7 +161,7 @@ class AiodockerClient:
                     tg.create_task(ping())
         return count * job.streams
 
-    async def inspect(self, d: aiodocker.Docker, job: Job) -> int:
+    async def inspect(self, d: Engine, job: Job) -> int:
         """Inspect a container, again and again."""
         container = d.containers.container(job.container)
         document: object = None
@@ -170,7 +172,7 @@ class AiodockerClient:
             job.kept.append(document)
         return job.items
 
-    async def list(self, d: aiodocker.Docker, job: Job) -> int:
+    async def list(self, d: Engine, job: Job) -> int:
         """List the containers, again and again."""
         containers: list[DockerContainer] = []
         with job.clock:
@@ -182,7 +184,7 @@ class AiodockerClient:
 
     # -- many streams
 
-    async def fan(self, d: aiodocker.Docker, job: Job) -> int:
+    async def fan(self, d: Engine, job: Job) -> int:
         """Follow many logs at once; nothing comes before all are open, and then the clock starts."""
 
         async def follow() -> int:
@@ -199,7 +201,7 @@ class AiodockerClient:
             tasks = [tg.create_task(follow()) for _ in range(job.streams)]
         return sum(task.result() for task in tasks)
 
-    async def hold(self, d: aiodocker.Docker, job: Job) -> int:
+    async def hold(self, d: Engine, job: Job) -> int:
         """Open many logs and let them wait; the memory of each is what counts."""
         opened: list[str] = []
 
@@ -228,13 +230,14 @@ async def _connected(method: Any, job: Job) -> int:
         return count
 
 
-async def _ping(d: aiodocker.Docker) -> None:
+async def _ping(d: Engine) -> None:
     # It has no ping. This is what its own calls are made of, on the same endpoint as everybody's.
-    await d._query_json("_ping", versioned_api=False)  # pyright: ignore[reportPrivateUsage]
+    await d._query_json("_ping", versioned_api=False)
 
 
-def _follow(d: aiodocker.Docker, job: Job) -> AsyncIterator[str]:
-    return d.containers.container(job.container).log(stdout=True, stderr=True, follow=True)
+def _follow(d: Engine, job: Job) -> AsyncIterator[str]:
+    log: AsyncIterator[str] = d.containers.container(job.container).log(stdout=True, stderr=True, follow=True)
+    return log
 
 
 async def _drain(stream: AsyncIterable[Any], job: Job) -> int:

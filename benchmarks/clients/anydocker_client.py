@@ -12,8 +12,8 @@ from anyio import create_task_group
 
 import anydocker
 from anydocker import Docker, Stream
-from benchmarks.uploads import small_tar, stream_of
 from benchmarks.job import Job, Unsupported, resident_bytes
+from benchmarks.uploads import small_tar, stream_of
 
 __all__ = ("AnydockerClient",)
 
@@ -149,6 +149,7 @@ class AnydockerClient:
     async def inspect(self, d: Docker, job: Job) -> int:
         """Inspect a container, again and again."""
         container = d.containers.container(job.container)
+        document: object = None
         with job.clock:
             for _ in range(job.items):
                 document = await container.inspect()
@@ -157,6 +158,7 @@ class AnydockerClient:
 
     async def list(self, d: Docker, job: Job) -> int:
         """List the containers, again and again."""
+        containers: list[anydocker.Container] = []
         with job.clock:
             for _ in range(job.items):
                 containers = await d.containers.list(all=True)
