@@ -23,6 +23,7 @@ from anydocker._wire.options import Device as Device
 from anydocker._wire.options import HealthCheck as HealthCheck
 from anydocker.auth import Credentials as Credentials
 from anydocker.errors import APIError as APIError
+from anydocker.errors import ArchiveError as ArchiveError
 from anydocker.errors import AuthError as AuthError
 from anydocker.errors import BadRequest as BadRequest
 from anydocker.errors import BuildFailed as BuildFailed
@@ -137,6 +138,7 @@ __all__ = (
     "Stream",
     # errors
     "APIError",
+    "ArchiveError",
     "AuthError",
     "BadRequest",
     "BuildFailed",

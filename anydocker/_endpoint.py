@@ -9,6 +9,7 @@ files are read, but nothing here opens a connection.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -75,17 +76,19 @@ class TLSConfig:
         Read the files.
 
         Raises:
-            OSError: A file cannot be read.
-            ssl.SSLError: A file does not hold what it should.
+            ConnectError: A file cannot be read, or does not hold what it should.
         """
         import ssl  # noqa: PLC0415 - most clients never need it
 
-        context = ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+        try:
+            context = ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+            if self.cert is not None:
+                context.load_cert_chain(str(self.cert), None if self.key is None else str(self.key))
+        except OSError as exc:  # ssl.SSLError is one
+            raise ConnectError(f"the files for TLS cannot be used ({exc}): {self}") from exc
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if self.cert is not None:
-            context.load_cert_chain(str(self.cert), None if self.key is None else str(self.key))
         context.set_alpn_protocols(["http/1.1"])
         return context
 
@@ -165,7 +168,7 @@ def resolve(
     """
     if host is not None and context is not None:
         raise ValueError("host= and context= are two ways to name an engine: give one of them")
-    address = _address(host, environ)
+    address = _address(host, environ) if context is None else None
     if address is not None:
         return _parse(*address, _environment_tls(environ, home) if tls is None else tls)
     directory = config_directory(environ, home)
@@ -190,7 +193,7 @@ def _default_socket(environ: Mapping[str, str], home: Path) -> str:
     runtime = environ.get("XDG_RUNTIME_DIR") or "/nonexistent"
     for template in _DEFAULT_SOCKETS:
         path = template.format(runtime=runtime, home=home)
-        if Path(path).exists():
+        if os.path.exists(path):  # Path.exists() raises where a directory may not be looked into
             return path
     return _DEFAULT_SOCKETS[0]
 
@@ -210,7 +213,7 @@ def _environment_tls(environ: Mapping[str, str], home: Path) -> TLSConfig | None
 
 def _pem_files(directory: Path) -> dict[str, Path]:
     files = {name: directory / f"{name}.pem" for name in ("ca", "cert", "key")}
-    return {name: path for name, path in files.items() if path.is_file()}
+    return {name: path for name, path in files.items() if os.path.isfile(path)}
 
 
 def _context_name(context: str | None, environ: Mapping[str, str], directory: Path) -> tuple[str, str]:
@@ -227,15 +230,20 @@ def _context_name(context: str | None, environ: Mapping[str, str], directory: Pa
 def _from_context(name: str, source: str, directory: Path, tls: TLSConfig | ssl.SSLContext | None) -> Endpoint:
     identity = sha256(name.encode()).hexdigest()
     meta = _read_json(directory / "contexts" / "meta" / identity / "meta.json")
-    endpoints: dict[str, Any] = meta.get("Endpoints", {})
-    endpoint: dict[str, Any] = endpoints.get("docker", {})
-    if not endpoint.get("Host"):
+    endpoint = _part(_part(meta, "Endpoints"), "docker")
+    address = endpoint.get("Host")
+    if not isinstance(address, str) or not address:
         raise ConnectError(f"there is no context {name!r} in {directory} (from {source}): see `docker context ls`")
     if tls is None:
         files = _pem_files(directory / "contexts" / "tls" / identity / "docker")
         skip = bool(endpoint.get("SkipTLSVerify"))
         tls = TLSConfig(**files, verify=not skip) if files or skip else None
-    return _parse(endpoint["Host"], source, tls)
+    return _parse(address, source, tls)
+
+
+def _part(document: dict[str, Any], key: str) -> dict[str, Any]:
+    part: Any = document.get(key)
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

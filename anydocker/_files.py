@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable
+from io import TextIOBase
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, Final, Self, TypeAlias
 
+from anyio import ClosedResourceError
 from anyio.to_thread import run_sync
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
@@ -40,6 +43,8 @@ def upload_body(source: Upload, what: str) -> bytes | AsyncIterable[bytes]:
             return source
         case os.PathLike():
             return FileBody(source)
+        case _ if isinstance(source, TextIOBase):
+            raise TypeError(f"{what}: {source!r} gives text: open it in binary mode")
         case _ if hasattr(source, "read"):
             return FileBody(source)
         case _:
@@ -58,23 +63,21 @@ class FileBody:
     """
 
     def __init__(self, source: os.PathLike[str] | BinaryIO) -> None:
-        self._path = source if isinstance(source, os.PathLike) else None
-        self._file = None if isinstance(source, os.PathLike) else source
+        self._source = source
+        self._file: BinaryIO | None = None
+        self._closed = False
+        self._working = Lock()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._file is None:
-            if self._path is None:
-                raise StopAsyncIteration
-            self._file = await run_sync(_open_to_read, self._path)
-        block = await run_sync(self._file.read, _BLOCK)
+        block = await run_sync(self._read)
         match block:
             case bytes():
                 pass
             case _:
-                raise TypeError(f"{self._file!r} gives {type(block).__name__}: open it in binary mode")
+                raise TypeError(f"{self._source!r} gives {type(block).__name__}: open it in binary mode")
         if not block:
             await self.aclose()
             raise StopAsyncIteration
@@ -82,9 +85,28 @@ class FileBody:
 
     async def aclose(self) -> None:
         """Close the file if it was opened here."""
-        if self._path is not None and self._file is not None:
-            self._file.close()
-        self._path = self._file = None
+        self._closed = True
+        self._close_own()
+
+    def _read(self) -> bytes:
+        with self._working:
+            if self._closed:
+                return b""
+            if self._file is None:
+                self._file = _open_to_read(self._source)
+            block = self._file.read(_BLOCK)
+        # A caller that was cancelled found this thread at work, and left the closing to it.
+        if self._closed:
+            self._close_own()
+        return block
+
+    def _close_own(self) -> None:
+        if isinstance(self._source, os.PathLike) and self._working.acquire(blocking=False):
+            try:
+                if self._file is not None:
+                    self._file.close()
+            finally:
+                self._working.release()
 
 
 async def write_file(stream: Stream[bytes], target: str | os.PathLike[str] | BinaryIO) -> int:
@@ -99,34 +121,54 @@ async def write_file(stream: Stream[bytes], target: str | os.PathLike[str] | Bin
     """
     if not isinstance(target, (str, os.PathLike)):
         return await _write(stream, target)
-    path = os.fspath(target)
-    part = f"{path}.part"
-    file = await run_sync(_open_to_write, part)
+    part = _Part(os.fspath(target))
     try:
-        size = await _write(stream, file)
-        await run_sync(_complete, file, path)
+        size = await _write(stream, await run_sync(part.open))
+        await run_sync(part.complete)
     except BaseException:
-        await finish_within(CLEANUP_SECONDS, lambda: run_sync(_discard, file))
+        await finish_within(CLEANUP_SECONDS, lambda: run_sync(part.discard))
         raise
     return size
 
 
-def _open_to_read(path: os.PathLike[str]) -> BinaryIO:
-    return open(path, "rb")
+class _Part:
+    """
+    A file that is being written, under the name it has until it is complete.
+
+    Its methods block, and run in worker threads. A caller that was cancelled may have left one of them running:
+    the lock makes ``discard`` come last.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._part = f"{path}.part"
+        self._file: BinaryIO | None = None
+        self._discarded = False
+        self._working = Lock()
+
+    def open(self) -> BinaryIO:
+        with self._working:
+            if self._discarded:
+                raise ClosedResourceError
+            self._file = open(self._part, "wb")
+            return self._file
+
+    def complete(self) -> None:
+        with self._working:
+            if self._file is not None and not self._discarded:
+                self._file.close()
+                os.replace(self._part, self._path)
+
+    def discard(self) -> None:
+        with self._working:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+                Path(self._part).unlink(missing_ok=True)
 
 
-def _open_to_write(path: str) -> BinaryIO:
-    return open(path, "wb")
-
-
-def _complete(file: BinaryIO, path: str) -> None:
-    file.close()
-    os.replace(file.name, path)
-
-
-def _discard(file: BinaryIO) -> None:
-    file.close()
-    Path(file.name).unlink(missing_ok=True)
+def _open_to_read(source: os.PathLike[str] | BinaryIO) -> BinaryIO:
+    return open(source, "rb") if isinstance(source, os.PathLike) else source
 
 
 async def _write(stream: Stream[bytes], file: BinaryIO) -> int:

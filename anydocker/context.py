@@ -21,35 +21,25 @@ import os
 import secrets
 import stat
 import tarfile
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from heapq import heapify, heappop, heappush
 from pathlib import PurePath, PurePosixPath
-from threading import Lock
 from typing import Final, final
 
 import attrs
-from anyio import ClosedResourceError, ResourceGuard, to_thread
+from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
+from anydocker._tar import END_OF_TAR, DirectoryTar, encode, file_parts, gather, header, padding
 from anydocker._wire.ignore import IgnoreRules
 from anydocker.errors import ContextError
 
 __all__ = ("BuildContext", "DirectoryTar", "prepare")
 
-# Bytes. A read below 1 MiB costs more in the hop to the worker thread than in the copy, and small pieces make
-# an upload slow, so small files are gathered up to _PIECE.
-_BLOCK: Final = 1024 * 1024
-_PIECE: Final = 256 * 1024
-# Entries one hop looks at when it finds nothing to send, so that a cancellation never waits for a whole tree.
-_LOOKED_AT: Final = 4096
-
 _DOCKERFILES: Final = ("Dockerfile", "dockerfile")
 _IGNORE_FILE: Final = ".dockerignore"
-_END_OF_TAR: Final = bytes(2 * tarfile.BLOCKSIZE)
-
-# A file that was swapped for a link or a pipe after the walk saw it is neither followed nor waited for.
-_OPEN_FLAGS: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @final
@@ -109,85 +99,6 @@ async def prepare(
     return BuildContext(_name_in_tar(dockerfile), source)
 
 
-@final
-@attrs.define(eq=False)
-class DirectoryTar:
-    """
-    The tar of a directory, made while it is read: an asynchronous iterator of pieces.
-
-    A piece has 256 KiB to 1.25 MiB, unless it is the last or the walk finds little to send. The tar can be
-    read once, by one task at a time: after its end, or :meth:`aclose`, it raises
-    :class:`anyio.ClosedResourceError`. One that is dropped half read closes what it has open.
-
-    If cancelled: no piece is lost, the next read goes on where this one would have. The worker thread is
-    waited for; it is never more than one piece away.
-
-    Raises:
-        ContextError: While it is read: a file or directory cannot be read, or a file grew or shrank.
-        BusyResourceError: Another task is reading.
-    """
-
-    root: str
-    """The directory, with links resolved."""
-    _pieces: Generator[bytes, None, None] = attrs.field(alias="pieces", repr=False)
-    # What a worker thread has made and no one has taken: it outlives the cancellation of who asked for it.
-    _ready: bytes = attrs.field(default=b"", init=False, repr=False)
-    _ended: bool = attrs.field(default=False, init=False)
-    _closed: bool = attrs.field(default=False, init=False)
-    _working: Lock = attrs.field(factory=Lock, init=False, repr=False)
-    _guard: ResourceGuard = attrs.field(factory=lambda: ResourceGuard("reading"), init=False, repr=False)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        with self._guard:
-            await checkpoint()
-            while not self._ready and not self._ended and not self._closed:
-                await to_thread.run_sync(self._make_piece)
-            if self._closed:
-                message = "this build context was read to its end, or closed: prepare a new one"
-                raise ClosedResourceError(message)
-            if not self._ready:
-                self._closed = True
-                raise StopAsyncIteration
-            piece, self._ready = self._ready, b""
-            return piece
-
-    async def aclose(self) -> None:
-        """Close the file being read, at once; closing again does nothing."""
-        self._closed = True
-        self._ready = b""
-        self._close_file()
-        await checkpoint()
-
-    def _make_piece(self) -> None:
-        try:
-            with self._working:
-                if not self._ready and not self._ended:
-                    self._advance()
-        finally:
-            # aclose() found this thread at work and left the closing to it.
-            if self._closed:
-                self._close_file()
-
-    def _advance(self) -> None:
-        try:
-            self._ready = next(self._pieces)
-        except StopIteration:
-            self._ended = True
-        except BaseException:
-            self._closed = True
-            raise
-
-    def _close_file(self) -> None:
-        if self._working.acquire(blocking=False):
-            try:
-                self._pieces.close()
-            finally:
-                self._working.release()
-
-
 def _check_arguments(source: object, dockerfile: object, dockerfile_text: str | None) -> None:
     if not isinstance(source, str | os.PathLike | bytes | AsyncIterable | None):
         message = "source must be a path, bytes, an asynchronous iterable of bytes or None, not a "
@@ -213,7 +124,7 @@ def _check_not_empty(source: object, dockerfile: object, dockerfile_text: str | 
 
 def _from_text(text: str) -> BuildContext:
     name = _DOCKERFILES[0]
-    return BuildContext(name, b"".join([*_injected_file(name, text.encode()), _END_OF_TAR]))
+    return BuildContext(name, b"".join([*_injected_file(name, text.encode()), END_OF_TAR]))
 
 
 def _name_in_tar(dockerfile: str | os.PathLike[str] | None) -> str:
@@ -259,7 +170,7 @@ def _with_injected(root: str, rules: IgnoreRules | None, dockerfile: bytes) -> B
 
 
 def _of_tree(dockerfile: str, tree: _Tree) -> BuildContext:
-    return BuildContext(dockerfile, DirectoryTar(tree.root, _gather(tree.tar())))
+    return BuildContext(dockerfile, DirectoryTar(tree.root, gather(tree.tar())))
 
 
 def _directory(source: str) -> str:
@@ -316,7 +227,7 @@ class _Tree:
     """Files that are sent from memory, in place of what the directory has under their paths."""
 
     def tar(self) -> Iterator[bytes]:
-        """The tar, in parts of at most ``_BLOCK`` bytes; an empty part for what is left out."""
+        """The tar, in parts of at most 1 MiB; an empty part for what is left out."""
         for path, entry in self._walk():
             if entry is None:
                 yield from _injected_file(path, self.injected[path])
@@ -324,7 +235,7 @@ class _Tree:
                 yield b""
             else:
                 yield from _entry(path, entry)
-        yield _END_OF_TAR
+        yield END_OF_TAR
 
     def _walk(self) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
         # A path sorts before everything below it, so the smallest one seen so far is the smallest one of all.
@@ -355,51 +266,15 @@ class _Tree:
         return not any(path.startswith(directory + "/") for path in self.kept)
 
 
-def _gather(parts: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """Join small parts to pieces. A piece is empty if many parts were."""
-    held: list[bytes] = []
-    size = 0
-    for part in parts:
-        held.append(part)
-        size += len(part)
-        if size >= _PIECE or len(held) >= _LOOKED_AT:
-            yield b"".join(held)
-            held.clear()
-            size = 0
-    yield b"".join(held)
-
-
 def _entry(path: str, entry: os.DirEntry[str]) -> Iterator[bytes]:
     with _failures_named(entry.path):
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
-            yield from _file(path, entry.path)
+            yield from file_parts(entry.path, partial(header, path, tarfile.REGTYPE), _changed)
         elif stat.S_ISDIR(status.st_mode):
-            yield _header(path, tarfile.DIRTYPE, status)
+            yield encode(header(path, tarfile.DIRTYPE, status))
         elif stat.S_ISLNK(status.st_mode):
-            yield _header(path, tarfile.SYMTYPE, status, linkname=os.readlink(entry.path))
-
-
-def _file(path: str, full_path: str) -> Iterator[bytes]:
-    with open(full_path, "rb", buffering=0, opener=_open) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise _changed(full_path, "is not a file any more")
-        yield _header(path, tarfile.REGTYPE, status, size=status.st_size)
-        left = status.st_size
-        while left:
-            block = file.read(min(left, _BLOCK))
-            if not block:
-                raise _changed(full_path, f"became shorter than its {status.st_size} bytes")
-            left -= len(block)
-            yield block
-        if file.read(1):
-            raise _changed(full_path, f"became longer than its {status.st_size} bytes")
-    yield _padding(status.st_size)
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | _OPEN_FLAGS)
+            yield encode(header(path, tarfile.SYMTYPE, status, linkname=os.readlink(entry.path)))
 
 
 def _changed(path: str, how: str) -> ContextError:
@@ -410,24 +285,6 @@ def _changed(path: str, how: str) -> ContextError:
 def _injected_file(path: str, content: bytes) -> Iterator[bytes]:
     info = tarfile.TarInfo(path)
     info.size = len(content)
-    yield _encode(info)
+    yield encode(info)
     yield content
-    yield _padding(len(content))
-
-
-def _header(path: str, kind: bytes, status: os.stat_result, *, size: int = 0, linkname: str = "") -> bytes:
-    info = tarfile.TarInfo(path)
-    info.type = kind
-    info.size = size
-    info.linkname = linkname
-    info.mode = stat.S_IMODE(status.st_mode)
-    info.mtime = status.st_mtime_ns // 1_000_000_000
-    return _encode(info)
-
-
-def _encode(info: tarfile.TarInfo) -> bytes:
-    return info.tobuf(tarfile.PAX_FORMAT)
-
-
-def _padding(size: int) -> bytes:
-    return bytes(-size % tarfile.BLOCKSIZE)
+    yield padding(len(content))

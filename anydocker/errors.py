@@ -25,6 +25,7 @@ Every public error of anydocker.
     │  ├─ ContainerFailed
     │  └─ ExecFailed
     ├─ Unhealthy                a container did not become healthy: message, output
+    ├─ ArchiveError             a copy that cannot be made, or an archive that would leave its target
     ├─ ContextError             a build context or a .dockerignore that cannot be used
     ├─ AuthError                credentials that cannot be read or were not found
     └─ InvalidReference         an image reference the grammar does not know (also a ValueError)
@@ -40,6 +41,7 @@ from typing import Final
 
 __all__ = (
     "APIError",
+    "ArchiveError",
     "AuthError",
     "BadRequest",
     "BuildFailed",
@@ -226,6 +228,15 @@ class Unhealthy(DockerError):
 
     def __str__(self) -> str:
         return self.message + (f"; its last probe said: {self.output.strip()}" if self.output.strip() else "")
+
+
+class ArchiveError(DockerError):
+    """
+    Files cannot be copied.
+
+    The source or the target is missing or of the wrong kind, a local file cannot be read or written, or the archive
+    has something that would leave its target.
+    """
 
 
 class ContextError(DockerError):

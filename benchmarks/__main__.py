@@ -22,6 +22,8 @@ __all__ = ("main",)
 
 _ROUNDS: Final = 9
 _QUICK_ROUNDS: Final = 3
+# Runnable processes from which on others take time from ours.
+_BUSY: Final = 0.5
 _MIB: Final = 1024 * 1024
 
 
@@ -31,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [row for row in ROWS if not options.rows or row.key in options.rows]
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     print(", ".join(f"{key} {value}" for key, value in environment().items()), flush=True)
+    busy = os.getloadavg()[0] > _BUSY
     results = _measure(rows, rounds, quick=bool(options.quick))
     print(as_table(results, cpu=options.by == "cpu"))
+    if busy:
+        print("The machine was busy when this began: a ratio of times may be far off; --by cpu is steadier.")
     if options.json:
         options.json.write_text(json.dumps(as_document(results), indent=1) + "\n")
     if options.svg:

@@ -47,10 +47,12 @@ def decode(decoder: Decoder[T_co], pieces: Iterable[bytes]) -> tuple[list[T_co],
     out: list[T_co] = []
     for piece in pieces:
         try:
-            out += decoder.receive_data(piece)
+            fresh = list(decoder.receive_data(piece))
         except DockerError as exc:
             return out, exc
+        out += fresh
         if decoder.error is not None:
+            assert fresh, "an error with nothing before it is raised at once"
             return out, decoder.error
     return out, None
 

@@ -157,6 +157,16 @@ def test_long_chunk_without_its_end(footer: bytes) -> None:
         assert "CRLF" in str(error)
 
 
+def test_border() -> None:
+    for chunk in (b"ab", LONG):
+        stream = encode([chunk, b"c"])
+        borders = {0, len(encode([chunk])) - len(LAST), len(stream) - len(LAST)}
+        for end in [*range(10), *range(len(stream) - 20, len(stream) + 1)]:
+            decoder = ChunkedDecoder()
+            decoder.receive_data(stream[:end])
+            assert decoder.at_border == (end in borders)
+
+
 def test_good_pieces_come_before_the_error() -> None:
     decoder = ChunkedDecoder()
     assert decoder.receive_data(b"1\r\na\r\n2\r\nbc\r\nno size\r\n") == [b"a", b"bc"]

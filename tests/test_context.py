@@ -18,7 +18,7 @@ import anyio
 import pytest
 from anyio import BusyResourceError, CancelScope, ClosedResourceError, create_task_group, wait_all_tasks_blocked
 
-from anydocker import context as module
+from anydocker import _tar as module
 from anydocker.context import BuildContext, DirectoryTar, prepare
 from anydocker.errors import ContextError
 

@@ -143,6 +143,15 @@ def test_default_sockets(tmp_path: Path, socket: str, docker_host: str | None) -
     assert (endpoint.path, endpoint.source) == (str(tmp_path / socket), "the default")
 
 
+@pytest.mark.usefixtures("no_system_socket")
+def test_places_that_cannot_be_looked_into_are_passed_by(tmp_path: Path) -> None:
+    too_long = "/" + "x" * 5000
+    environ = {"XDG_RUNTIME_DIR": too_long, "DOCKER_HOST": ""}
+    assert find(environ=environ, home=tmp_path).source == "the default"
+    with pytest.raises(ConnectError, match="DOCKER_CERT_PATH="):
+        find("tcp://127.0.0.1", {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": too_long})
+
+
 def make_context(home: Path, name: str, host: str, **more: object) -> Path:
     """A context as the command line stores it; returns where its TLS files belong."""
     identity = hashlib.sha256(name.encode()).hexdigest()
@@ -167,6 +176,23 @@ class TestContexts:
         assert resolve(None, context="default", environ={}, home=tmp_path).source == "the default"
         elsewhere = {"DOCKER_CONFIG": str(tmp_path / ".docker"), "DOCKER_CONTEXT": "box"}
         assert resolve(None, environ=elsewhere, home=NOWHERE).port == 9
+
+    def test_argument_wins(self, tmp_path: Path) -> None:
+        make_context(tmp_path, "box", "tcp://127.0.0.1:9")
+        environ = {"DOCKER_HOST": "unix:///a"}
+        assert resolve(None, context="box", environ=environ, home=tmp_path).port == 9
+        assert resolve(None, context="default", environ=environ, home=tmp_path).source == "the default"
+
+    @pytest.mark.parametrize(
+        "meta",
+        ["{}", '{"Endpoints": null}', '{"Endpoints": {"docker": "x"}}', '{"Endpoints": {"docker": {"Host": 7}}}'],
+    )
+    def test_odd_documents(self, tmp_path: Path, meta: str) -> None:
+        make_context(tmp_path, "box", "unix:///a")
+        (file,) = tmp_path.rglob("meta.json")
+        file.write_text(meta)
+        with pytest.raises(ConnectError, match="there is no context 'box'"):
+            resolve(None, context="box", environ={}, home=tmp_path)
 
     def test_tls_files(self, tmp_path: Path) -> None:
         directory = make_context(tmp_path, "box", "tcp://127.0.0.1:9")

@@ -171,6 +171,18 @@ def test_torn_system_error_is_a_truncation() -> None:
             decoder.receive_eof()
 
 
+def test_longest_system_error() -> None:
+    assert decode(FrameDecoder(), [header(SYSTEM_ERROR, MAX_FRAME)]) == ([], None)
+
+
+def test_border() -> None:
+    stream = encode((STDOUT, b"a"), (STDERR, b"b"))
+    for end in range(len(stream) + 1):
+        decoder = FrameDecoder()
+        decoder.receive_data(stream[:end])
+        assert decoder.at_border == (end in {0, 9, 18})
+
+
 @pytest.mark.parametrize("bad", [encode((SYSTEM_ERROR, b"failed")), b"garbage!"])
 def test_good_frames_come_before_the_error(bad: bytes) -> None:
     decoder = FrameDecoder()

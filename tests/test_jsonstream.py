@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anydocker._wire import jsonstream
@@ -118,6 +118,7 @@ def test_the_end_completes_several_scalars() -> None:
 
 
 @pytest.mark.parametrize("before", ["", RS, "\r\n"])
+@settings(max_examples=40)  # each of them a thousand streams
 @given(value=containers, ascii_only=st.booleans())
 def test_every_cut_inside_a_document_is_noticed(before: str, value: Any, ascii_only: bool) -> None:
     lead = before.encode()

@@ -361,7 +361,7 @@ async def test_update() -> None:
     ],
 )
 async def test_update_refuses(argument: dict[str, Any], error: type[Exception]) -> None:
-    arguments: dict[str, Any] = {"spec": {}, "version": 1} | argument
+    arguments: dict[str, Any] = {"spec": {"Group": "g"}, "version": 1} | argument
     async with script() as (engine, d):
         with pytest.raises(error, match=next(iter(argument))):
             await d.volumes.volume("data").update(**arguments)

@@ -210,6 +210,8 @@ class Exchange:
         judged = self._ask_h11()
         if judged is not None:
             self._take_head(*judged)
+        elif len(data) > _MAX_HEAD:
+            raise self._not_http(f"its head is longer than {_MAX_HEAD} bytes")
 
     def _ask_h11(self) -> tuple[Head, bytes] | None:
         """The head as h11 reads it, and what follows it; None: it needs more."""

@@ -50,7 +50,7 @@ class BuildLimits:
         cpuset_mems: The memory nodes to use.
         cgroup_parent: The control group above.
         ulimits: Limits of the kernel.
-        security_opt: Security options, such as ``"label=disable"``.
+        security_opt: Security options (Windows).
         isolation: The isolation technology (Windows).
     """
 

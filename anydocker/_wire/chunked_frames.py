@@ -29,9 +29,11 @@ _MAX_REMEMBERED: Final = 4096
 
 # The end of a chunk, a plain size line, and the header of a frame of stdout or stderr.
 _PREFIX: Final = re.compile(rb"\r\n([0-9A-Fa-f]{1,8})\r\n([\x00\x01\x02])\x00\x00\x00(.{4})", re.DOTALL)
-# Bytes of the longest such prefix.
-_LONGEST_PREFIX: Final = 20
-_LAST: Final = b"\r\n0"
+# What can still become one.
+_BEGINNING: Final = re.compile(
+    rb"\r?|\r\n[0-9A-Fa-f]{0,8}|\r\n[0-9A-Fa-f]{1,8}\r(?:\n(?:[\x00\x01\x02]\x00{0,2}|[\x00\x01\x02]\x00\x00\x00.{0,3})?)?",
+    re.DOTALL,
+)
 
 
 class ChunkedFrameDecoder:
@@ -137,10 +139,7 @@ class ChunkedFrameDecoder:
 
     def _unusual(self, data: bytes, pos: int) -> bytes:
         rest = data[pos:]
-        if len(rest) < _LONGEST_PREFIX and not rest.startswith(_LAST):
-            # Most likely the beginning of a prefix; a last chunk begins with a zero.
-            if not b"\r\n".startswith(rest[:2]):
-                raise ProtocolError("a chunk of the response is not followed by CRLF")
+        if _BEGINNING.fullmatch(rest):
             self._kept = rest
             return b""
         if not rest.startswith(b"\r\n"):

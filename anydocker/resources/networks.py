@@ -154,7 +154,6 @@ class Network:
 
         Raises:
             NotFound: There is no such network, or none of that scope.
-            BadRequest: The engine does not know the scope. Some engines look in all scopes then.
             ValueError: The scope is blank.
         """
         query = {"verbose": verbose or None, "scope": check_word(scope, "scope")}
@@ -190,8 +189,9 @@ class Network:
 
         Raises:
             NotFound: There is no such network or container.
-            Forbidden: The container is attached already, or the address is taken. Other engines: EngineFault.
-            BadRequest: The engine did not accept an address, or the network's driver does not allow it.
+            Forbidden: The container is attached already, or the address is taken. Podman: EngineFault.
+            BadRequest: The container or the network is of a kind that does not allow it, such as ``host``; or an
+                address lies outside of the subnets, for which some engines have EngineFault.
             UnsupportedByEngine: ``mac_address`` is given and a lower version is spoken.
             ValueError: An argument is blank or is no address; the message names it.
             TypeError: An argument is of the wrong type; the message names it.
@@ -223,7 +223,7 @@ class Network:
 
         Raises:
             NotFound: There is no such network or container.
-            Forbidden: The container is not attached. Other engines: BadRequest or EngineFault.
+            APIError: The container is not attached. The class depends on the engine; EngineFault is a common one.
 
         If cancelled: the container may have been detached.
         """
@@ -326,7 +326,7 @@ class Networks:
             Conflict: There is a network of this name.
             Forbidden: The addresses are in use, or the name is one that every engine has, such as ``bridge``.
             NotFound: There is no such driver, or no network to take the configuration from.
-            BadRequest: The engine did not accept the configuration.
+            BadRequest: The engine did not accept the configuration. Some engines: EngineFault.
             UnsupportedByEngine: ``enable_ipv4`` is given and a lower version is spoken.
             ValueError: An argument is blank or out of range; the message names it.
             TypeError: An argument is of the wrong type; the message names it.

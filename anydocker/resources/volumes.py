@@ -282,7 +282,7 @@ class Volumes:
         if self._docker.speaks("1.42"):
             filters = {**(filters or {}), "all": all}
         elif not all:
-            self._docker.require("1.42", "prune() of volumes without a name (all=True is for all)")
+            self._docker.require("1.42", "prune() of unnamed volumes alone (all=True is for all)")
         query = {"filters": encode_filters(filters)}
         response = await self._docker.request("POST", "/volumes/prune", query=query, own_connection=True)
         return cast("types.VolumePruneResponse", response.json())

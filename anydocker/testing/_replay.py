@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from fnmatch import fnmatchcase
 from typing import Any, Final, final
@@ -22,6 +22,10 @@ from anydocker.testing._replies import Reply, json_reply
 __all__ = ("ReplayBackend",)
 
 _VERSION: Final = re.compile(r"/v[0-9]+\.[0-9]+(?=/)")
+
+
+def _copied(routes: Mapping[str, Reply]) -> dict[str, Reply]:
+    return dict(routes)
 
 
 class _Mark(Enum):
@@ -50,7 +54,7 @@ class ReplayBackend(httpcore.AsyncNetworkBackend):
         open_connections: How many connections have not been closed.
     """
 
-    routes: dict[str, Reply] = attrs.field(converter=dict)
+    routes: dict[str, Reply] = attrs.field(converter=_copied)
     api_version: str = attrs.field(default="1.45", kw_only=True)
     on_stall: Callable[[], object] = attrs.field(default=lambda: None, kw_only=True)
     requests: list[str] = attrs.field(factory=list[str], init=False)

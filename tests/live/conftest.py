@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import partial, wraps
+from inspect import iscoroutinefunction
+from typing import Any, Final
 
 import pytest
+from anyio import fail_after
 from anyio.from_thread import BlockingPortal
 from anyio.to_thread import run_sync
 
@@ -16,7 +19,26 @@ import anydocker
 from anydocker import Container, Docker
 from anydocker.testing import PrivateEngine, Registry, local_registry
 
-PASSWORD = ("alice", "s3cret")
+PASSWORD: Final = ("alice", "s3cret")
+# Seconds a test may take, so that one that waits for ever fails and is cleaned up after: pytest-timeout, which comes
+# later, would leave the event loop as it is.
+PATIENCE: Final = 50.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    if iscoroutinefunction(pyfuncitem.obj):
+        marker = pyfuncitem.get_closest_marker("timeout")
+        pyfuncitem.obj = _within(PATIENCE if marker is None else marker.args[0] - 10, pyfuncitem.obj)
+
+
+def _within(seconds: float, test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    @wraps(test)
+    async def run(**arguments: Any) -> None:
+        with fail_after(seconds):
+            await test(**arguments)
+
+    return run
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import final
 
 import attrs
 
+from anydocker.resources.container._copy import ContainerCopy
 from anydocker.resources.container._exec import ContainerExec
-from anydocker.resources.container._files import ContainerFiles
 from anydocker.resources.container._output import ContainerOutput
 from anydocker.resources.container._output import exit_code_after_output as exit_code_after_output
 from anydocker.resources.container._state import PublishedPort as PublishedPort
@@ -18,7 +18,7 @@ __all__ = ("Container", "PublishedPort", "WaitCondition", "exit_code_after_outpu
 
 @final
 @attrs.frozen
-class Container(ContainerOutput, ContainerExec, ContainerFiles):
+class Container(ContainerOutput, ContainerExec, ContainerCopy):
     """
     A handle on a container; made by ``d.containers``.
 

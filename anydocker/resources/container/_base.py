@@ -43,7 +43,8 @@ class ContainerBase:
         response = await self._docker.request("GET", f"{self._path}/json", query={"size": size or None})
         return cast("ContainerInspectResponse", response.json())
 
-    async def _act(self, verb: str, **query: str | int | None) -> bool:
+    async def _act(self, verb: str, *, takes_long: bool = False, **query: str | int | None) -> bool:
+        """Do something to the container; return whether that changed anything."""
         path = f"{self._path}/{verb}"
-        response = await self._docker.request("POST", path, query=query, own_connection=True)
+        response = await self._docker.request("POST", path, query=query, own_connection=takes_long)
         return response.status != 304

@@ -84,7 +84,8 @@ class ContainerFiles(ContainerBase):
             path: The directory to unpack it in.
             source: The tar, plain or compressed: bytes, a path (``pathlib.Path``), a binary file, or a stream of bytes.
             keep_kind: Refuse to replace a directory with something else, or something else with a directory.
-            copy_owner: Keep the owners the tar names, instead of giving everything to root.
+            copy_owner: Give everything to the user the container runs as, if it has one, instead of the owners the tar
+                names.
 
         Raises:
             NotFound: There is no such container, or no such path in it.

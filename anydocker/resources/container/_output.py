@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import attrs
 
+from anydocker._concurrency import hidden_task_group
 from anydocker._wire.query import encode_timestamp
 from anydocker.errors import ContainerFailed, TruncatedStream
 from anydocker.resources._conversation import SETTLE_SECONDS, Input, converse
@@ -29,6 +30,8 @@ __all__ = ("ContainerOutput", "exit_code_after_output")
 
 _MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
 _RAW: Final = "application/vnd.docker.raw-stream"
+# States that only a start leads out of.
+_ENDED: Final = frozenset({"exited", "dead"})
 
 
 @attrs.frozen
@@ -135,7 +138,8 @@ class ContainerOutput(ContainerState):
 
     async def attach(self, *, input: Input = None, logs: bool = False, check: bool = False) -> Completed:
         """
-        Attach to a container, feed it, and collect its output until it ends.
+        Attach to a container, feed it, and collect its output until it ends. One that has ended already is fed
+        nothing.
 
         ``POST /containers/{id}/attach`` (``ContainerAttach``).
 
@@ -151,22 +155,27 @@ class ContainerOutput(ContainerState):
         Raises:
             NotFound: There is no such container.
             ContainerFailed: ``check`` is given and its exit code is not 0.
-            TruncatedStream: The output has ended, but the container runs on.
+            TruncatedStream: The output has ended, but the container runs on; or it ended just before it could be
+                attached to, and its output is only in its logs.
 
         If cancelled: the container goes on; what has been received is lost.
         """
-        async with (
-            self.open_wait("next-exit" if await self._is_created() else "not-running") as pending,
-            self.open_attach(stdin=input is not None, logs=logs) as stream,
-        ):
-            output = await converse(stream, input)
-            code = await exit_code_after_output(pending)
+        state = (await self.inspect())["State"]
+        if state["Status"] in _ENDED:
+            # To an attach the engine would only answer after the next start.
+            output, code = await self.logs() if logs else Output(()), state["ExitCode"]
+        else:
+            async with (
+                self.open_wait("next-exit" if state["Status"] == "created" else "not-running") as pending,
+                self.open_attach(stdin=input is not None, logs=logs) as stream,
+            ):
+                async with hidden_task_group() as group:
+                    group.start_soon(_limit, pending)
+                    output = await converse(stream, input)
+                code = await exit_code_after_output(pending)
         if check and code != 0:
             raise ContainerFailed(f"container {self.name or self.id}", code, output.stdout, output.stderr)
         return Completed(code, output.stdout, output.stderr)
-
-    async def _is_created(self) -> bool:
-        return (await self.inspect())["State"]["Status"] == "created"
 
     @asynccontextmanager
     async def open_attach(
@@ -269,3 +278,10 @@ async def exit_code_after_output(pending: PendingExit) -> int:
     with anyio.move_on_after(SETTLE_SECONDS):
         return await pending.exit_code()
     raise TruncatedStream("the output has ended, but the engine says that the container runs on")
+
+
+async def _limit(pending: PendingExit) -> None:
+    """Fail where output goes on long after the container has ended: it is that of its next start."""
+    await pending.exit_code()
+    await anyio.sleep(SETTLE_SECONDS)
+    raise TruncatedStream("the container ended while it was attached to: see its logs for what it has written")

@@ -76,7 +76,7 @@ class ContainerState(ContainerBase):
         """
         if signal is not None:
             self._docker.require("1.42", "stop(signal=...)")
-        return await self._act("stop", signal=signal, t=grace_seconds)
+        return await self._act("stop", takes_long=True, signal=signal, t=grace_seconds)
 
     async def restart(self, *, signal: str | None = None, grace_seconds: int | None = None) -> None:
         """
@@ -88,7 +88,7 @@ class ContainerState(ContainerBase):
         """
         if signal is not None:
             self._docker.require("1.42", "restart(signal=...)")
-        await self._act("restart", signal=signal, t=grace_seconds)
+        await self._act("restart", takes_long=True, signal=signal, t=grace_seconds)
 
     async def kill(self, signal: str = "SIGKILL") -> None:
         """
@@ -153,7 +153,7 @@ class ContainerState(ContainerBase):
         If cancelled: it may have been removed.
         """
         query = {"force": force, "v": volumes}
-        await self._docker.request("DELETE", self._path, query=query, own_connection=True)
+        await self._docker.request("DELETE", self._path, query=query)
 
     async def wait(self, condition: WaitCondition = "not-running") -> int:
         """

@@ -73,7 +73,7 @@ class ImageBuild:
             remote: A git repository, or the URL of a tar or of a Dockerfile, that the engine fetches.
             tags: Names for the image; the tag is ``latest`` if none is given.
             target: The stage to build, of several.
-            buildargs: Values for ``ARG``; None takes the engine's own environment.
+            buildargs: Values for ``ARG``; None leaves the Dockerfile's own.
             labels: Labels for the image.
             platform: What to build for, such as ``linux/arm64``.
             network: The network of ``RUN``: ``"none"``, ``"host"``, ``"container:<id>"`` or a network's name.
