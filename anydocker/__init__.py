@@ -38,6 +38,7 @@ from anydocker.errors import ExitError as ExitError
 from anydocker.errors import Forbidden as Forbidden
 from anydocker.errors import InvalidReference as InvalidReference
 from anydocker.errors import LoadFailed as LoadFailed
+from anydocker.errors import MissingExtra as MissingExtra
 from anydocker.errors import NotFound as NotFound
 from anydocker.errors import ProtocolError as ProtocolError
 from anydocker.errors import PullFailed as PullFailed
@@ -81,6 +82,7 @@ from anydocker.streams import ProgressStream as ProgressStream
 from anydocker.streams import Stats as Stats
 from anydocker.streams import StatsStream as StatsStream
 from anydocker.streams import Stream as Stream
+from anydocker.streams import WebSocketStream as WebSocketStream
 
 __all__ = (
     "connect",
@@ -136,6 +138,7 @@ __all__ = (
     "ProgressStream",
     "StatsStream",
     "Stream",
+    "WebSocketStream",
     # errors
     "APIError",
     "ArchiveError",
@@ -153,6 +156,7 @@ __all__ = (
     "Forbidden",
     "InvalidReference",
     "LoadFailed",
+    "MissingExtra",
     "NotFound",
     "ProtocolError",
     "PullFailed",

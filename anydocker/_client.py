@@ -30,6 +30,7 @@ from anydocker.resources.images import Images
 from anydocker.resources.networks import Networks
 from anydocker.resources.volumes import Volumes
 from anydocker.streams import BodyStream, EventStream
+from anydocker.streams._base import warn_if_dropped
 
 if TYPE_CHECKING:
     import ssl
@@ -511,7 +512,8 @@ class Docker:
             if exchange.status >= 400:
                 raise _refusal(exchange.status, await exchange.read(_MAX_REFUSAL), request)
             async with aclosing(BodyStream(exchange)) as stream:
-                yield stream
+                with warn_if_dropped(stream):
+                    yield stream
 
     @property
     def _open_transport(self) -> Transport:

@@ -38,13 +38,12 @@ def upload_body(source: Upload, what: str) -> bytes | AsyncIterable[bytes]:
         TypeError: It is nothing that can be sent; the message names ``what``.
         FileNotFoundError: It is the path of no file. Other errors of ``open`` likewise.
     """
+    _refuse_text(source, what)
     match source:
         case bytes() | AsyncIterable():
             return source
         case os.PathLike():
             return FileBody(source)
-        case _ if isinstance(source, TextIOBase):
-            raise TypeError(f"{what}: {source!r} gives text: open it in binary mode")
         case _ if hasattr(source, "read"):
             return FileBody(source)
         case _:
@@ -52,6 +51,11 @@ def upload_body(source: Upload, what: str) -> bytes | AsyncIterable[bytes]:
                 f"{what}: expected bytes, a path (os.PathLike), a binary file or an async iterable of bytes, "
                 f"not {type(source).__name__}"
             )
+
+
+def _refuse_text(source: object, what: str) -> None:
+    if isinstance(source, TextIOBase):
+        raise TypeError(f"{what}: {source!r} gives text: open it in binary mode")
 
 
 class FileBody:
@@ -88,17 +92,21 @@ class FileBody:
         self._closed = True
         self._close_own()
 
-    def _read(self) -> bytes:
-        with self._working:
+    def _read(self) -> object:
+        try:
+            with self._working:
+                return self._read_block()
+        finally:
+            # aclose() found this thread at work and left the closing to it.
             if self._closed:
-                return b""
-            if self._file is None:
-                self._file = _open_to_read(self._source)
-            block = self._file.read(_BLOCK)
-        # A caller that was cancelled found this thread at work, and left the closing to it.
+                self._close_own()
+
+    def _read_block(self) -> bytes:
         if self._closed:
-            self._close_own()
-        return block
+            return b""
+        if self._file is None:
+            self._file = _open_to_read(self._source)
+        return self._file.read(_BLOCK)
 
     def _close_own(self) -> None:
         if isinstance(self._source, os.PathLike) and self._working.acquire(blocking=False):
@@ -150,7 +158,7 @@ class _Part:
         with self._working:
             if self._discarded:
                 raise ClosedResourceError
-            self._file = open(self._part, "wb")
+            self._file = _open_to_write(self._part)
             return self._file
 
     def complete(self) -> None:
@@ -165,6 +173,10 @@ class _Part:
             if self._file is not None:
                 self._file.close()
                 Path(self._part).unlink(missing_ok=True)
+
+
+def _open_to_write(path: str) -> BinaryIO:
+    return open(path, "wb")
 
 
 def _open_to_read(source: os.PathLike[str] | BinaryIO) -> BinaryIO:

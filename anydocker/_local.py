@@ -29,7 +29,7 @@ def look_at_source(path: str, *, follow_link: bool) -> tuple[str, Source]:
     """
     written = ending(path)
     clean = os.path.abspath(path)
-    with _failures_named(path):
+    with _failures_named(f"cannot copy {path!r}"):
         real = os.path.realpath(clean, strict=True) if follow_link or written else clean
         mode = os.lstat(real).st_mode
     if written and not stat.S_ISDIR(mode):
@@ -48,7 +48,7 @@ def look_at_target(path: str) -> Target:
     """
     written = ending(path)
     clean = os.path.abspath(path)
-    with _failures_named(path):
+    with _failures_named(f"cannot copy to {path!r}"):
         real = os.path.realpath(clean)
         try:
             mode = os.stat(clean).st_mode
@@ -69,8 +69,8 @@ def _missing(path: str, target: Target, *, is_link: bool) -> Target:
 
 
 @contextmanager
-def _failures_named(path: str) -> Generator[None, None, None]:
+def _failures_named(what: str) -> Generator[None, None, None]:
     try:
         yield
     except OSError as exc:
-        raise ArchiveError(f"cannot copy from or to {path!r}: {exc.strerror}") from exc
+        raise ArchiveError(f"{what}: {exc.strerror}") from exc

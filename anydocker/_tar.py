@@ -74,7 +74,7 @@ class DirectoryTar:
             while not self._ready and not self._ended and not self._closed:
                 await to_thread.run_sync(self._make_piece)
             if self._closed:
-                message = "this tar was read to its end, or closed: make a new one"
+                message = "this tar was read to its end, or closed: prepare a new one"
                 raise ClosedResourceError(message)
             if not self._ready:
                 self._closed = True

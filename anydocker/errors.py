@@ -28,6 +28,7 @@ Every public error of anydocker.
     ├─ ArchiveError             a copy that cannot be made, or an archive that would leave its target
     ├─ ContextError             a build context or a .dockerignore that cannot be used
     ├─ AuthError                credentials that cannot be read or were not found
+    ├─ MissingExtra             a call needs an optional dependency that is not installed (also an ImportError)
     └─ InvalidReference         an image reference the grammar does not know (also a ValueError)
 
 Bad arguments are :class:`ValueError` or :class:`TypeError`, raised before anything is sent. Beside these, only
@@ -56,6 +57,7 @@ __all__ = (
     "Forbidden",
     "InvalidReference",
     "LoadFailed",
+    "MissingExtra",
     "NotFound",
     "ProtocolError",
     "PullFailed",
@@ -245,6 +247,10 @@ class ContextError(DockerError):
 
 class AuthError(DockerError):
     """Registry credentials cannot be read, or a credential helper failed."""
+
+
+class MissingExtra(DockerError, ImportError):
+    """A call needs an optional dependency that is not installed; the message says which. Nothing was sent."""
 
 
 class InvalidReference(DockerError, ValueError):

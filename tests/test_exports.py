@@ -61,11 +61,13 @@ def has_code(module: ModuleType) -> bool:
 
 
 def names_given(module: ModuleType) -> Iterator[str]:
-    """The names that a module defines, or imports for others to import: ``X as X``."""
+    """The names that a module defines, or imports for others to import: ``X as X``, or listed in ``__all__``."""
     for node in tree_of(module).body:
         match node:
             case ast.ImportFrom(names=names):
-                yield from (alias.name for alias in names if alias.asname == alias.name)
+                handed_on = {alias.name for alias in names if alias.asname == alias.name}
+                imported = {alias.name for alias in names if alias.asname is None}
+                yield from handed_on | imported & set(exports(module))
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield name
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
@@ -229,6 +231,8 @@ def test_constructors_have_no_kwargs_and_no_timeout(kind: type[Any]) -> None:
 
 # The arguments that may be given by position where there is more than one of them.
 BY_POSITION: Final = {
+    "Container.copy_from": ["source", "target"],
+    "Container.copy_to": ["source", "target"],
     "Container.put_archive": ["path", "source"],
     "Containers.create": ["image", "command"],
     "Containers.run": ["image", "command"],

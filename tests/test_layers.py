@@ -18,20 +18,23 @@ PACKAGE: Final = Path(anydocker.__file__).parent
 LAYERS: Final = (
     {"errors", "_concurrency", "_generated_types"},
     {"_wire", "types"},
-    {"_endpoint", "_files", "context"},
-    {"auth"},
+    {"_endpoint", "_files", "_local", "_tar"},
+    {"auth", "context"},
     {"_transport"},
     {"streams"},
+    {"_untar"},
     {"resources"},
     {"_client"},
     {"anydocker"},
     {"testing"},
 )
 
-# What a module that knows no I/O may import: nothing here waits, reads a clock or looks at the machine.
+# What a module that knows no I/O may import: nothing here waits, reads a clock or looks at the machine. (Of io and
+# tarfile, that goes for what is in memory.)
 SANS_IO: Final = {
-    "__future__", "attrs", "base64", "binascii", "collections", "datetime", "functools", "itertools", "json", "math",
-    "posixpath", "re", "stat", "string", "struct", "typing", "urllib.parse",
+    "__future__", "attrs", "base64", "binascii", "collections", "datetime", "enum", "functools", "hashlib", "io",
+    "itertools", "json", "math", "posixpath", "re", "stat", "string", "struct", "tarfile", "typing", "urllib.parse",
+    "wsproto.connection", "wsproto.events",
 }  # fmt: skip
 
 # What only some parts may import.

@@ -228,6 +228,7 @@ async def test_a_bad_argument_is_named_and_nothing_is_sent(argument: dict[str, A
         ({"ip_range": "10.1.5.0"}, ValueError),
         ({"ip_range": "10.2.5.0/24"}, ValueError),
         ({"ip_range": "10.0.0.0/8"}, ValueError),
+        ({"ip_range": "10.0.0.0/8", "subnet": "10.0.0.0/16"}, ValueError),
         ({"ip_range": "fd00::/64"}, ValueError),
         ({"ip_range": 10}, TypeError),
         ({"gateway": "10.1.0.1/16"}, ValueError),
@@ -334,8 +335,8 @@ async def test_an_error_in_the_block_comes_out_and_the_network_is_removed() -> N
 
 async def test_a_network_that_is_gone_at_the_end_of_the_block_is_no_error() -> None:
     async with script({"POST /networks/create": MADE, "DELETE /networks/abc": refusal(404)}) as (engine, d):
-        async with d.networks.open_create("x"):
-            pass
+        async with d.networks.open_create("x") as network:
+            assert network.name == "x"
         assert [request.method for request in engine.requests] == ["POST", "DELETE"]
 
 
@@ -529,6 +530,7 @@ BAD_CONNECT = [
     ({"links": ["db:database"]}, TypeError),
     ({"mac_address": ""}, ValueError),
     ({"mac_address": "02:42"}, ValueError),
+    ({"mac_address": "02:42:0a:01:00:05:06:07"}, ValueError),
     ({"mac_address": "02:42:0a:01:00:0g"}, ValueError),
     ({"mac_address": "02:42:0a:01:00:05\n"}, ValueError),
     ({"mac_address": 2}, TypeError),

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from typing import Any, TypeVar
 
 import anyio
 import attrs
 import pytest
-from anyio import CancelScope, fail_after, get_running_tasks, move_on_after
+from anyio import CancelScope, fail_after, get_running_tasks
+from anyio.lowlevel import checkpoint
 
 import anydocker
 from anydocker import Docker, DockerError, Stream, TruncatedStream
@@ -559,22 +560,22 @@ async def test_what_feeds_a_process_ends_with_the_call() -> None:
 async def endless() -> AsyncIterator[bytes]:
     while True:
         yield b"more\n"
-        await anyio.sleep(0)
+        await checkpoint()
 
 
 # -- 7: what can go wrong is an error of ours
 
 
 @sweep
-@pytest.mark.parametrize("bad", [b"\xff", b"\0", b"\n", b"9"], ids=repr)
-@pytest.mark.parametrize("recording", (*STREAMS, *CALLS), ids=lambda recording: f"{recording}"[:20])
+@pytest.mark.parametrize("bad", [b"\xff", b"\n"], ids=repr)
+@pytest.mark.parametrize("recording", (*STREAMS, *CALLS), ids=lambda recording: recording.name)
 async def test_a_damaged_byte_is_read_or_refused(recording: StreamRecording | Call, bad: bytes) -> None:
     backend, client = replay(recording)
     data = recording.reply.data
     act = recording.read if isinstance(recording, StreamRecording) else recording.make
     refused = 0
     async with client as d:
-        for offset in range(0, len(data), 1 + len(data) // 300):
+        for offset in range(0, len(data), 1 + len(data) // 250):
             damaged = data[:offset] + bad + data[offset + 1 :]
             backend.routes = recording.routes(Reply(damaged))
             try:
@@ -613,7 +614,7 @@ GARBAGE = {
     "another protocol": Reply(b"220 mail.example ESMTP\r\n"),
     "a status that is none": Reply(b"HTTP/1.1 20 OK\r\n\r\n"),
     "HTTP/2": Reply(b"\0\0\x12\4\0\0\0\0\0\0\3\0\0\0\x80"),
-    "a head without end": Reply(b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 100_000),
+    "a head without end": Reply(b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 70_000),
     "two lengths": Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
     "a length that is none": Reply(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
     "an unknown coding": Reply(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
@@ -677,8 +678,24 @@ async def test_a_stream_that_is_dropped_warns(recording: StreamRecording) -> Non
     async with client as d:
         block = recording.open(d)
         stream = await block.__aenter__()
-        with pytest.warns(ResourceWarning):
+        before = get_running_tasks()
+        # trio has a warning of its own beside ours.
+        with fail_after(10), pytest.warns(ResourceWarning, match=r"unclosed <\w+ [A-Z]+ /|was garbage collected"):
             del block, stream
             gc.collect()
-            await anyio.sleep(0)
+            while d.statistics().open_streams or get_running_tasks() != before:
+                await checkpoint()
     assert backend.open_connections == 0
+
+
+async def test_a_block_within_a_generator_that_is_closed_does_not_warn() -> None:
+    async def frames(d: Docker) -> AsyncGenerator[object, None]:
+        async with STREAMS[4].open(d) as logs:
+            async for frame in logs:
+                yield frame
+
+    _, client = replay(STREAMS[4])
+    async with client as d:
+        async with aclosing(frames(d)) as generator:
+            await anext(generator)
+        assert d.statistics().open_streams == 0

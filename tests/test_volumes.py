@@ -258,8 +258,8 @@ async def test_a_container_that_lets_go_late_is_waited_for(status: int) -> None:
         "DELETE /volumes/made-up": [refusal(409), refusal(409), last],
     }
     async with script(routes) as (engine, d):
-        async with d.volumes.open_create():
-            pass
+        async with d.volumes.open_create() as volume:
+            assert volume.name == "made-up"
         assert [request.method for request in engine.requests] == ["POST", "DELETE", "DELETE", "DELETE"]
 
 
@@ -267,8 +267,8 @@ async def test_a_volume_that_a_container_keeps_is_an_error_at_the_end(monkeypatc
     monkeypatch.setattr(volumes, "CLEANUP_SECONDS", 0.05)
     async with script({"POST /volumes/create": make, "DELETE /volumes/made-up": refusal(409)}) as (_, d):
         with pytest.raises(Conflict, match="no such luck"):
-            async with d.volumes.open_create():
-                pass
+            async with d.volumes.open_create() as volume:
+                assert volume.name == "made-up"
 
 
 # -- look up

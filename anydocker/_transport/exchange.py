@@ -30,8 +30,10 @@ __all__ = ("Exchange", "Request")
 
 # Bytes of a head. Go's net/http sends at most 1 MiB; engines send some hundred bytes, a path stat a few thousand.
 _MAX_HEAD: Final = 64 * 1024
-# Bytes asked of a socket at a time: what a Unix socket holds at most is about three times that.
+# Bytes asked of a socket at a time. Many small values are best taken out of what fits into a processor's cache; for
+# few large ones it pays to read all that a Unix socket can hold (208 KiB).
 _READ_SIZE: Final = 64 * 1024
+_LARGE_READ_SIZE: Final = 256 * 1024
 # Bytes of an upload put into one chunk: small pieces are gathered, because every chunk is a write.
 _UPLOAD_CHUNK: Final = 128 * 1024
 
@@ -72,6 +74,8 @@ class Exchange:
 
     Attributes:
         request: What was asked.
+        answered: Whether a byte of the response has come.
+        coarse: Whether few large values are expected of the body: then more is read at a time.
         status: The status of the response; 0 until its head has come.
         headers: The fields of the response, by their lower-case names.
     """
@@ -81,7 +85,8 @@ class Exchange:
         self.request = request
         self.status = 0
         self.headers: Mapping[str, str] = {}
-        self.answered = False  # whether a byte of the response has come
+        self.answered = False
+        self.coarse = False
         self._authority = authority
         self._h11: h11.Connection | None = None  # only for a head that is not plain
         self._head = b""  # what has come of the head of the response
@@ -274,21 +279,20 @@ class Exchange:
             pieces, self._pieces = self._pieces, []
             return pieces
 
-    def fuse_frames(self, frames: FrameDecoder) -> bool:
+    def fuse_frames(self, frames: FrameDecoder) -> ChunkedFrameDecoder | None:
         """
         Decode frames together with the chunks they come in, if they come in chunks.
 
         Returns:
-            Whether they do: ``receive_many`` returns frames from now on, where it returned pieces of the body.
+            What decodes them, if they do: ``receive_many`` returns frames from now on, instead of pieces of the body.
         """
         chunks = self._body
         if not isinstance(chunks, ChunkedDecoder):
-            return False
+            return None
         pieces, self._pieces = self._pieces, []
-        fused = ChunkedFrameDecoder(chunks, frames)
-        self._body = fused
+        fused = self._body = ChunkedFrameDecoder(chunks, frames)
         self._pieces = fused.take_over(pieces)
-        return True
+        return fused
 
     async def read(self, limit: int) -> bytes:
         """
@@ -308,7 +312,7 @@ class Exchange:
 
     async def _read(self) -> bytes:
         try:
-            return await self.stream.read(_READ_SIZE)
+            return await self.stream.read(_LARGE_READ_SIZE if self.coarse else _READ_SIZE)
         except _NETWORK_ERRORS as exc:
             when = "before the end of its answer" if self.answered else "before it answered"
             raise self._lost(when, exc) from exc

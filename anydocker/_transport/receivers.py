@@ -4,11 +4,15 @@ Reading from a non-blocking socket, without ever losing what was read.
 There are two ways. Where the event loop tells a task that a socket is readable, the task reads (trio). On asyncio that
 costs a registration and its removal for every read, so there the registration stays, and the loop's callback reads on
 behalf of the task that waits. If nobody waits when it is called, it takes the registration away; if the task was
-cancelled just then, what was read is kept for the next one.
+cancelled just then, what was read, or why it could not be, is kept for the next one.
+
+uvloop drops a registration, and does not say so, when a socket is in error: where an engine closes without having read
+all it was sent, and its answer is still to be read. There it is looked for an error after every read.
 """
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,6 +55,8 @@ class _TaskReceiver:
         self._more = False  # the last read filled its buffer: there is no need to wait before the next
 
     async def receive(self, max_bytes: int) -> bytes:
+        if self._socket.fileno() < 0:
+            raise ClosedResourceError
         if self._more:
             await checkpoint()
         else:
@@ -77,7 +83,8 @@ class _LoopReceiver:
         self._waiter: asyncio.Future[bytes] | None = None
         self._max_bytes = 0
         self._registered = False
-        self._kept: bytes | None = None
+        self._loses_registrations = type(loop).__module__.partition(".")[0] == "uvloop"
+        self._kept: asyncio.Future[bytes] | None = None
         self._closed = False
 
     async def receive(self, max_bytes: int) -> bytes:
@@ -86,7 +93,7 @@ class _LoopReceiver:
         if self._kept is not None:
             await checkpoint()
             kept, self._kept = self._kept, None
-            return kept
+            return kept.result()
         if not self._registered:
             self._loop.add_reader(self._socket, self._on_readable)
             self._registered = True
@@ -95,8 +102,9 @@ class _LoopReceiver:
         try:
             data: bytes = await waiter
         except BaseException:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._kept = waiter.result()
+            if waiter.done() and not waiter.cancelled():
+                waiter.exception()  # looked at, so that asyncio does not call it lost
+                self._kept = waiter
             raise
         finally:
             self._waiter = None
@@ -113,6 +121,9 @@ class _LoopReceiver:
             return
         except OSError as exc:
             waiter.set_exception(exc)
+            self._unregister()
+        if self._loses_registrations and _is_in_error(self._socket):
+            self._unregister()
 
     def _unregister(self) -> None:
         if self._registered:
@@ -124,3 +135,9 @@ class _LoopReceiver:
         self._unregister()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ClosedResourceError())
+
+
+def _is_in_error(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
 from datetime import datetime
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISDIR, S_ISLNK
@@ -80,7 +79,7 @@ def parse_archive_info(header: str | None) -> ArchiveInfo:
             modified=document["mtime"],
             link_target=document.get("linkTarget") or "",
         )
-    except (binascii.Error, ProtocolError, KeyError, TypeError) as exc:
+    except (ValueError, ProtocolError, KeyError, TypeError) as exc:
         raise ProtocolError(f"not the description of a path: {header!r}") from exc
 
 

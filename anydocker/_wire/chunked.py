@@ -53,10 +53,12 @@ class ChunkedDecoder:
         self._trailers = 0  # bytes of the trailer section that have been read
         self._sizes: dict[bytes, int] = {}
 
-    @property
-    def at_border(self) -> bool:
-        """Whether the next byte is the first of a size line."""
-        return not (self._kept or self._open or self._in_trailers or self.ended)
+    def hand_back(self) -> bytes | None:
+        """Give back the bytes that are kept, which begin with a size line; None: there is none where it stands."""
+        if self._open or self._in_trailers or self.ended:
+            return None
+        kept, self._kept = self._kept, b""
+        return kept
 
     def receive_data(self, data: bytes) -> list[bytes]:
         """Decode what a read returned, into pieces of the body. An error behind a good piece waits in ``error``."""

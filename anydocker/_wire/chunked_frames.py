@@ -65,6 +65,11 @@ class ChunkedFrameDecoder:
         """What came behind the end of the body."""
         return self._chunks.leftover
 
+    @property
+    def in_step(self) -> bool:
+        """Whether frames come as chunks."""
+        return self._kept is not None
+
     def take_over(self, pieces: list[bytes]) -> list[Frame]:
         """Decode pieces of the body that have left the chunk decoder already; to be called once, first."""
         out: list[Frame] = []
@@ -122,6 +127,9 @@ class ChunkedFrameDecoder:
                 return b""
             append(frame((entry[0], data[pos + width : stop])))
             pos = stop
+            if pos == total:
+                self._kept = b""
+                return b""
 
     def _learn(self, data: bytes, pos: int) -> int:
         """Remember the prefix at ``pos``, and return its width; 0: there is none that can be used."""
@@ -159,5 +167,6 @@ class ChunkedFrameDecoder:
             raise self._chunks.error
         if self._chunks.ended:
             self._frames.receive_eof()
-        if self._chunks.at_border and self._frames.at_border:
-            self._kept = b"\r\n"
+        if self._frames.at_border:
+            kept = self._chunks.hand_back()
+            self._kept = None if kept is None else b"\r\n" + kept

@@ -13,7 +13,16 @@ import attrs
 
 from anydocker._wire.options import ContainerOptions
 
-__all__ = ("HostPort", "Mount", "PortKey", "container_document", "environment", "exec_command", "merge")
+__all__ = (
+    "HostPort",
+    "Mount",
+    "PortKey",
+    "container_document",
+    "environment",
+    "exec_command",
+    "merge",
+    "with_address_of_its_own",
+)
 
 PortKey: TypeAlias = int | str
 """A port of the container: ``80``, ``"80"``, ``"53/udp"``."""
@@ -145,6 +154,14 @@ def merge(document: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
             value = merge(cast("dict[str, Any]", mine), cast("Mapping[str, Any]", value))  # noqa: PLW2901
         merged[key] = value
     return merged
+
+
+def with_address_of_its_own(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document for API versions below 1.44: a hardware address is the container's there, not its network's."""
+    networking: Mapping[str, Any] = document.get("NetworkingConfig") or {}
+    endpoints: Mapping[str, Any] = networking.get("EndpointsConfig") or {}
+    addresses = [endpoint["MacAddress"] for endpoint in endpoints.values() if endpoint and endpoint.get("MacAddress")]
+    return {"MacAddress": addresses[0], **document} if addresses else document
 
 
 def _ports(

@@ -25,6 +25,9 @@ __all__ = ("MAX_FRAME", "STREAMS", "Frame", "FrameDecoder", "StreamName", "TextD
 # Bytes of one frame. 16 MiB: 512 times the engine's copy buffer, and more than the longest message a log driver keeps.
 MAX_FRAME: Final = 16 * 1024 * 1024
 
+# Distinct headers remembered: a look-up costs less than taking a header apart. A hostile engine can make each one new.
+_MAX_REMEMBERED: Final = 4096
+
 _HEADER: Final = Struct(">LL")
 _SYSTEM_ERROR: Final = 3 << 24
 
@@ -58,6 +61,7 @@ class FrameDecoder:
         self.error: ProtocolError | StreamError | None = None
         self._kept: list[bytes] = []
         self._kept_size = 0
+        self._known: dict[bytes, tuple[StreamName, int]] = {}
         self._needed = 8  # bytes that have to be there before the next frame can be taken
 
     @property
@@ -100,29 +104,40 @@ class FrameDecoder:
         return []
 
     def _decode(self, data: bytes, out: list[Frame]) -> None:
-        pos = 0
-        total = len(data)
-        needed = 8
-        unpack = _HEADER.unpack_from
-        streams = STREAMS
+        known = self._known
         append = out.append
-        while total - pos >= 8:
-            kind, size = unpack(data, pos)
-            stop = pos + 8 + size
-            if kind not in streams or size > MAX_FRAME:
-                if kind != _SYSTEM_ERROR or size > MAX_FRAME:
-                    raise ProtocolError(f"not the header of a frame: {data[pos : pos + 8]!r}")
-                if stop <= total:
-                    raise StreamError(data[pos + 8 : stop].decode(errors="replace"))
+        total = len(data)
+        pos = 0
+        needed = 8
+        while pos < total:
+            entry = known.get(data[pos : pos + 8])
+            if entry is None:
+                if total - pos < 8:
+                    break
+                entry = self._parse_header(data, pos)
+            stop = pos + 8 + entry[1]
             if stop > total:
                 needed = stop - pos
                 break
-            if size:
-                append(frame((streams[kind], data[pos + 8 : stop])))
+            if entry[1]:
+                append(frame((entry[0], data[pos + 8 : stop])))
             pos = stop
         self._needed = needed
         self._kept_size = total - pos
         self._kept = [data[pos:]] if pos < total else []
+
+    def _parse_header(self, data: bytes, pos: int) -> tuple[StreamName, int]:
+        kind, size = _HEADER.unpack_from(data, pos)
+        if size > MAX_FRAME or (kind not in STREAMS and kind != _SYSTEM_ERROR):
+            raise ProtocolError(f"not the header of a frame: {data[pos : pos + 8]!r}")
+        if kind == _SYSTEM_ERROR:
+            if pos + 8 + size <= len(data):
+                raise StreamError(data[pos + 8 : pos + 8 + size].decode(errors="replace"))
+            return "stderr", size  # it is not whole yet, so nothing comes of it
+        if len(self._known) >= _MAX_REMEMBERED:
+            self._known.clear()
+        entry = self._known[data[pos : pos + 8]] = (STREAMS[kind], size)
+        return entry
 
 
 class TextDecoder:

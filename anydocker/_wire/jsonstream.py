@@ -120,40 +120,49 @@ class JSONDecoder:
         if self._depth or self._in_string:
             raise TruncatedStream(f"the response ended inside a JSON document, after {rest[-40:]!r}")
         out: list[Any] = []
-        self._scan_part(rest, out)
+        self._complete(rest, out)
         return out
 
     def _decode(self, data: bytes, out: list[Any]) -> None:
         if self._kept:
-            self._decode_general(data, out)
-            return
+            border = self._find_end(data, 0)
+            if border is None:
+                self._keep(data)
+                return
+            self._complete(data[:border], out)
+            data = data[border:]
+        done = len(out)
         end = data.rfind(b"\n") + 1
         if end:
             try:
                 _scan_documents(data[:end].decode(), out)
             except (ValueError, RecursionError):
                 # Malformed, or a document that goes on behind the line feed: the scanner of brackets can tell.
-                out.clear()
+                del out[done:]
                 end = 0
         if end < len(data):
             self._decode_general(data[end:] if end else data, out)
 
     def _decode_general(self, data: bytes, out: list[Any]) -> None:
-        """Find the borders of documents by their brackets, and go on where the last piece ended."""
-        start = pos = 0
-        while (end := self._find_end(data, pos)) is not None:
-            if self._kept:
-                self._kept.append(data[start:end])
-                document = b"".join(self._kept)
-                self._kept.clear()
-                self._kept_size = 0
-            else:
-                document = data[start:end]
-            if document.strip(_SPACE_BYTES):
-                self._scan_part(document, out)
-            start = pos = end
+        """Find the borders of documents by their brackets."""
+        start = 0
+        while (end := self._find_end(data, start)) is not None:
+            self._complete(data[start:end], out)
+            start = end
         if start < len(data):
             self._keep(data[start:] if start else data)
+
+    def _complete(self, piece: bytes, out: list[Any]) -> None:
+        """Decode what a border ends: what is kept, and a piece more."""
+        document = b"".join((*self._kept, piece)) if self._kept else piece
+        self._kept.clear()
+        self._kept_size = 0
+        if not document.strip(_SPACE_BYTES):
+            return
+        try:
+            _scan_documents(document.decode(), out)
+        except (ValueError, RecursionError) as exc:
+            raise _malformed(document, exc) from exc
 
     def _keep(self, data: bytes) -> None:
         if not self._kept and not data.strip(_SPACE_BYTES):
@@ -162,12 +171,6 @@ class JSONDecoder:
         self._kept_size += len(data)
         if self._kept_size > MAX_DOCUMENT:
             raise ProtocolError(f"a JSON document of the response is longer than {MAX_DOCUMENT} bytes")
-
-    def _scan_part(self, document: bytes, out: list[Any]) -> None:
-        try:
-            _scan_documents(document.decode(), out)
-        except (ValueError, RecursionError) as exc:
-            raise _malformed(document, exc) from exc
 
     def _find_end(self, data: bytes, pos: int) -> int | None:
         """Where the first document that ends in ``data[pos:]`` does, or a line feed at depth 0; None: in neither."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
+from anydocker._wire.container import with_address_of_its_own
 from anydocker._wire.query import path_segment
 from anydocker.errors import Conflict, NotFound
 from anydocker.resources.container import Container
@@ -30,6 +31,11 @@ async def create_container(
         path_segment(name, "name")
     if platform is not None:
         docker.require("1.41", "create(platform=...)")
+    healthcheck: Mapping[str, Any] = document.get("Healthcheck") or {}
+    if healthcheck.get("StartInterval"):
+        docker.require("1.44", "HealthCheck(start_interval_seconds=...)")
+    if not docker.speaks("1.44"):
+        document = with_address_of_its_own(document)
 
     async def undo(response: Response) -> None:
         await _remove_for_good(Container(response.json()["Id"], docker=docker))

@@ -100,14 +100,13 @@ class Ipam:
     options: Mapping[str, str] | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        match self.pools:
-            case [*pools] if _all_are(IpamPool, pools):
-                pass
-            case _:
-                msg = f"pools: expected a sequence of IpamPool, not {self.pools!r}"
-                raise TypeError(msg)
         check_word(self.driver, "driver")
         check_pairs(self.options, "options")
+        match self.pools:
+            case [*pools] if _all_are(IpamPool, pools):
+                return
+            case _:
+                raise TypeError(f"pools: expected a sequence of IpamPool, not {self.pools!r}")
 
     def document(self) -> dict[str, Any]:
         """The engine's ``IPAM``."""

@@ -25,6 +25,7 @@ from anydocker.streams._progress import Progress as Progress
 from anydocker.streams._progress import ProgressStream as ProgressStream
 from anydocker.streams._stats import Stats as Stats
 from anydocker.streams._stats import StatsStream as StatsStream
+from anydocker.streams._websocket import WebSocketStream as WebSocketStream
 
 __all__ = (
     "ArchiveStream",
@@ -47,4 +48,5 @@ __all__ = (
     "StatsStream",
     "Stream",
     "StreamName",
+    "WebSocketStream",
 )

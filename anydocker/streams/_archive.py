@@ -17,5 +17,5 @@ class ArchiveStream(BodyStream):
     """
 
     def __init__(self, body: BodyStream) -> None:
+        self.info: ArchiveInfo = parse_archive_info(body.headers.get("x-docker-container-path-stat"))
         super().__init__(body._exchange)
-        self.info: ArchiveInfo = parse_archive_info(self.headers.get("x-docker-container-path-stat"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, Self, TypeVar, cast
 
-from anyio import ClosedResourceError, EndOfStream
+from anyio import ClosedResourceError, EndOfStream, get_current_task
 from anyio.lowlevel import checkpoint
 
 from anydocker._files import write_file
@@ -20,9 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anydocker._transport.exchange import Exchange
+    from anydocker._wire.chunked_frames import ChunkedFrameDecoder
     from anydocker._wire.frames import FrameDecoder
 
-__all__ = ("BodyStream", "DecodedStream", "Decoder", "DocumentDecoder", "Stream", "fuse_frames", "section")
+__all__ = (
+    "BodyStream",
+    "DecodedStream",
+    "Decoder",
+    "DocumentDecoder",
+    "Stream",
+    "fuse_frames",
+    "section",
+    "warn_if_dropped",
+)
 
 T = TypeVar("T")
 
@@ -145,6 +156,7 @@ class BodyStream(Stream[bytes]):
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
         self._exchange = exchange
+        exchange.coarse = True
         self._closed = False
         self.status = exchange.status
         self.headers: Mapping[str, str] = exchange.headers
@@ -209,11 +221,27 @@ class BodyStream(Stream[bytes]):
             raise ClosedResourceError
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        if not self._closed:
+        if not getattr(self, "_closed", True):
             _warn(f"unclosed {self!r}: leave the block that opened it", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._exchange.request.name} {self.status}>"
+
+
+@contextmanager
+def warn_if_dropped(stream: BodyStream) -> Generator[None]:
+    """
+    Warn if a block of ``async with`` is not ended by its own task.
+
+    Where nobody holds on to a block, the event loop ends it, in a task of the loop's.
+    """
+    opener = get_current_task().id
+    try:
+        yield
+    except GeneratorExit:
+        if get_current_task().id != opener:
+            warnings.warn(f"unclosed {stream!r}: use it as `async with`", ResourceWarning, source=stream, stacklevel=2)
+        raise
 
 
 class DecodedStream(Stream[T]):
@@ -223,6 +251,7 @@ class DecodedStream(Stream[T]):
         super().__init__()
         self._body = body
         self._decoder = decoder
+        read_much(body, much=False)
 
     async def _receive_batch(self) -> list[T]:
         if self._decoder.error is not None:
@@ -278,9 +307,14 @@ def _is_object(document: object) -> bool:
     return isinstance(document, dict)
 
 
-def fuse_frames(body: BodyStream, frames: FrameDecoder) -> bool:
+def fuse_frames(body: BodyStream, frames: FrameDecoder) -> ChunkedFrameDecoder | None:
     """Have frames decoded together with the chunks they come in, if they do: then the body gives frames from now on."""
     return body._exchange.fuse_frames(frames)  # pyright: ignore[reportPrivateUsage]  # this module's own
+
+
+def read_much(body: BodyStream, *, much: bool) -> None:
+    """Read more at a time, which pays for large values, or less, which pays for small ones."""
+    body._exchange.coarse = much  # pyright: ignore[reportPrivateUsage]  # this module's own
 
 
 def section(document: dict[str, Any], key: str) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 import attrs
 
 from anydocker._wire.frames import Frame, FrameDecoder, TextDecoder
 from anydocker._wire.lines import Line, LineDecoder
-from anydocker.streams._base import BodyStream, DecodedStream, Stream, fuse_frames
+from anydocker.streams._base import BodyStream, DecodedStream, Stream, fuse_frames, read_much
 
 __all__ = ("AttachStream", "Completed", "LineStream", "Output", "OutputStream")
+
+
+# Frames in a read of 64 KiB from which on they are large: 4 KiB each.
+_FEW_FRAMES: Final = 16
 
 
 @attrs.frozen
@@ -71,13 +75,16 @@ class OutputStream(DecodedStream[Frame]):
         frames = None if tty else FrameDecoder()
         super().__init__(body, frames or TextDecoder())
         self.tty = tty
-        self._fused = frames is not None and fuse_frames(body, frames)
+        self._fused = fuse_frames(body, frames) if frames is not None else None
 
     async def _receive_batch(self) -> list[Frame]:
-        if not self._fused:
-            return await super()._receive_batch()
-        frames = cast("list[Frame]", await self._body.receive_many())
-        self._ended = not frames
+        fused = self._fused
+        if fused is None:
+            frames = await super()._receive_batch()
+        else:
+            frames = cast("list[Frame]", await self._body.receive_many())
+            self._ended = not frames
+        read_much(self._body, much=len(frames) <= _FEW_FRAMES and (fused is None or fused.in_step))
         return frames
 
     def lines(self) -> LineStream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final
@@ -107,16 +107,12 @@ def published(engine_host: str, registry: Registry, anydocker_portal: BlockingPo
 async def pullable(docker: Docker, published: str) -> AsyncGenerator[str, None]:
     """The name of an image that the engine can pull, and does not have."""
     yield published
-    try:
+    with suppress(anydocker.NotFound):
         await docker.images.image(published).remove(force=True)
-    except anydocker.NotFound:
-        assert not await docker.images.list(filters={"reference": published})
 
 
 @pytest.fixture(scope="session")
-def closed_registry(
-    anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingPortal
-) -> Iterator[Registry]:
+def closed_registry(anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingPortal) -> Iterator[Registry]:
     """A registry that asks for a password."""
     registry = local_registry(anydocker_engine, credentials=PASSWORD)
     with anydocker_portal.wrap_async_context_manager(registry) as running:

@@ -7,7 +7,17 @@ from contextlib import asynccontextmanager
 import pytest
 from anyio import BusyResourceError, ClosedResourceError, create_task_group, fail_after
 
-from anydocker import AttachStream, Completed, Conflict, Container, ContainerFailed, Docker, EngineFault, Frame, TruncatedStream
+from anydocker import (
+    AttachStream,
+    Completed,
+    Conflict,
+    Container,
+    ContainerFailed,
+    Docker,
+    EngineFault,
+    Frame,
+    TruncatedStream,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 

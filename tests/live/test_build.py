@@ -141,7 +141,7 @@ async def test_buildargs_and_labels(docker: Docker, tag: str) -> None:
 
 async def test_several_tags(docker: Docker, tag: str) -> None:
     image = await docker.images.build(dockerfile_text=f"FROM busybox\nLABEL a={tag}", tags=[tag, f"{tag}-b:1.0"])
-    assert sorted((await image.inspect())["RepoTags"]) == [f"{tag}-b:1.0", f"{tag}:latest"]
+    assert sorted((await image.inspect())["RepoTags"] or ()) == [f"{tag}-b:1.0", f"{tag}:latest"]
 
 
 async def test_no_tag(docker: Docker, tag: str) -> None:
@@ -220,7 +220,7 @@ async def test_open_build_gives_the_events(docker: Docker, tag: str) -> None:
     async with docker.images.open_build(dockerfile_text=f"FROM busybox\nRUN echo {tag}", tags=[tag]) as events:
         first = await events.receive()
         assert first.text.startswith("Step 1/2")
-        assert events.image_id is None
+        assert first.image_id is None
         rest = [event async for event in events]
     assert events.image_id == (await docker.images.get(tag)).id
     assert events.log == first.text + "".join(event.text for event in rest)

@@ -230,9 +230,8 @@ async def test_both_directions_at_once(sleeper: Container) -> None:
             await process.send_eof()
 
         group.start_soon(feed)
-        output = await process.read()
+        assert (await process.read()).stdout == LARGE
         assert await process.wait() == 0
-    assert output.stdout == LARGE
 
 
 async def test_without_stdin_the_process_reads_the_end(sleeper: Container) -> None:

@@ -51,13 +51,15 @@ async def test_ping(docker: Docker, cli: CLI) -> None:
     said: dict[str, Any] = json.loads(await cli("version", "--format", "{{json .Server}}"))
     assert ping.api_version == said["ApiVersion"]
     assert (ping.os, ping.podman) == (said["Os"], docker.is_podman)
-    assert ping.experimental is (said["Experimental"] if "Experimental" in said else False)
+    assert ping.experimental is said.get("Experimental", False)
 
 
 async def test_version(docker: Docker, cli: CLI) -> None:
     version = await docker.version()
     said: dict[str, Any] = json.loads(await cli("version", "--format", "{{json .Server}}"))
-    assert {key: version[key] for key in ("Version", "Os", "Arch")} == {key: said[key] for key in ("Version", "Os", "Arch")}
+    assert {key: version[key] for key in ("Version", "Os", "Arch")} == {
+        key: said[key] for key in ("Version", "Os", "Arch")
+    }
 
 
 async def test_info(docker: Docker, cli: CLI) -> None:

@@ -30,6 +30,10 @@ MIB = 1024 * 1024
 LARGE = b"".join(hashlib.sha512(n.to_bytes(4, "big")).digest() for n in range(4 * MIB // 64))
 
 
+# Arguments that are fine, for one that is not.
+GOOD: dict[str, Any] = {"image": "busybox", "command": ["true"]}
+
+
 class Pieces:
     """A stream of bytes in pieces of uneven size."""
 
@@ -240,7 +244,7 @@ async def test_a_name_that_is_taken(docker: Docker, sleeper_id: str, label: str)
 )
 async def test_bad_arguments(docker: Docker, arguments: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(arguments))):
-        await docker.containers.run(**{"image": "busybox", "command": ["true"]} | arguments)
+        await docker.containers.run(**GOOD | arguments)
 
 
 # -- pulling

@@ -23,7 +23,7 @@ async def busy(docker: Docker) -> AsyncGenerator[Container, None]:
     """A container that would keep one processor busy, and may have the half of it."""
     script = "dd if=/dev/zero of=/tmp/x bs=1M count=8 2>/dev/null; sleep 1000 & while :; do :; done"
     async with docker.containers.open_run("busybox", ["sh", "-c", script], config=LIMITS) as container:
-        while len((await container.top())["Processes"]) < 2:
+        while len((await container.top())["Processes"] or ()) < 2:
             continue
         yield container
 

@@ -24,7 +24,9 @@ from anydocker.streams import (
     PendingExit,
     Stats,
     StatsStream,
+    WebSocketStream,
 )
+from anydocker.streams._websocket import websocket_decoder
 
 __all__ = ("ContainerOutput", "exit_code_after_output")
 
@@ -223,6 +225,56 @@ class ContainerOutput(ContainerState):
             # An upgrade that was answered with 200 is always labelled raw.
             tty = await self._has_terminal(body, labelled=body.status == 101)
             async with aclosing(AttachStream(body, tty=tty)) as stream:
+                yield stream
+
+    @asynccontextmanager
+    async def open_attach_websocket(
+        self,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        logs: bool = False,
+        detach_keys: str | None = None,
+    ) -> AsyncGenerator[WebSocketStream, None]:
+        """
+        Connect to the main process as :meth:`open_attach` does, but over a WebSocket.
+
+        ``GET /containers/{id}/attach/ws`` (``ContainerAttachWebsocket``). It takes the extra ``anydocker[websocket]``.
+        Its end is marked, so a cut never looks like one; but standard output and standard error come together, and
+        standard input cannot be closed. Podman has no such endpoint.
+
+        Args:
+            stdin: Connect its standard input, if it was created with ``stdin=True``.
+            stdout: Connect its standard output. Before API 1.42 the engine connects all three, whatever is said here.
+            stderr: Connect its standard error.
+            logs: Begin with what it has written before.
+            detach_keys: The keys that end the connection, such as ``"ctrl-p,ctrl-q"``. Only with a terminal.
+
+        Yields:
+            The connection: ``send``, and ``async for`` pieces of the output, as bytes.
+
+        Raises:
+            MissingExtra: wsproto is not installed.
+            NotFound: There is no such container.
+            Conflict: It is suspended.
+            ProtocolError: What answers does not speak WebSocket.
+        """
+        decoder = websocket_decoder()
+        query = {
+            "stream": True,
+            "stdin": stdin,
+            "stdout": stdout,
+            "stderr": stderr,
+            "logs": logs,
+            "detachKeys": detach_keys,
+        }
+        path = f"{self._path}/attach/ws"
+        async with self._docker.open_request(
+            "GET", path, query=query, headers=decoder.fields, upgrade="websocket"
+        ) as body:
+            decoder.receive_head(body.status, body.headers)
+            async with aclosing(WebSocketStream(body, decoder)) as stream:
                 yield stream
 
     async def resize(self, *, rows: int, columns: int) -> None:

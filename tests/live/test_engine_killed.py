@@ -1,0 +1,170 @@
+"""An engine that is killed while it is used: an error for everyone who waits for it, never a hang, never an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from anyio import TASK_STATUS_IGNORED, create_task_group, fail_after
+from anyio.abc import TaskStatus
+from anyio.to_thread import run_sync
+
+import anydocker
+from anydocker import ConnectError, Container, Docker, TruncatedStream
+from anydocker.testing import BUSYBOX, PrivateEngine, busybox_rootfs, private_engine
+
+pytestmark = [pytest.mark.anyio, pytest.mark.live]
+
+Use = Callable[[Docker, Container, Callable[[], None]], Awaitable[object]]
+
+# Seconds in which the end of an engine has to be noticed.
+PATIENCE = 20.0
+
+
+@asynccontextmanager
+async def doomed() -> AsyncGenerator[tuple[PrivateEngine, Docker], None]:
+    async with private_engine() as engine:
+        async with anydocker.connect(engine.host) as client:
+            await client.images.import_(await run_sync(busybox_rootfs), repository=BUSYBOX)
+            yield engine, client
+
+
+async def run(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    class Input:
+        """The first read means that the container has been started."""
+
+        def __aiter__(self) -> Input:
+            return self
+
+        async def __anext__(self) -> bytes:
+            ready()
+            raise StopAsyncIteration
+
+    await docker.containers.run("busybox", ["sleep", "1000"], input=Input(), network="none")
+
+
+async def execute(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    async with container.open_exec(["sh", "-c", "echo x; sleep 1000"]) as process:
+        await process.receive()
+        ready()
+        # The upgraded connection has no end mark: what tells the truth is wait().
+        await process.read()
+        await process.wait()
+
+
+async def attach(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    # It does not tell when it is attached; those that come after it take their time.
+    ready()
+    await container.attach()
+
+
+async def logs(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    async with container.open_logs(follow=True) as log:
+        ready()
+        async for frame in log:
+            raise AssertionError(frame)
+
+
+async def lines(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    async with container.open_logs(follow=True) as log:
+        ready()
+        async for line in log.lines():
+            raise AssertionError(line)
+
+
+async def events(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    async with docker.open_events(filters={"type": "plugin"}) as stream:
+        ready()
+        async for event in stream:
+            raise AssertionError(event)
+
+
+async def stats(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    async with container.open_stats() as samples:
+        await samples.receive()
+        ready()
+        async for sample in samples:
+            assert sample.id == container.id
+
+
+async def wait(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    async with container.open_wait() as pending:
+        ready()
+        await pending.exit_code()
+
+
+async def build(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    async with docker.images.open_build(dockerfile_text="FROM busybox\nRUN echo started; sleep 1000") as steps:
+        async for step in steps:
+            if step.text == "started\n":
+                ready()
+
+
+USES: tuple[Use, ...] = (attach, run, execute, logs, lines, events, stats, wait, build)
+
+
+async def use(
+    use: Use,
+    docker: Docker,
+    container: Container,
+    errors: dict[str, Exception | None],
+    *,
+    task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+) -> None:
+    started = False
+
+    def ready() -> None:
+        nonlocal started
+        if not started:
+            started = True
+            task_status.started()
+
+    try:
+        await use(docker, container, ready)
+    except Exception as exc:  # noqa: BLE001 - which one it was is asked later
+        errors[use.__name__] = exc
+    else:
+        errors[use.__name__] = None
+
+
+async def test_everyone_who_uses_an_engine_learns_that_it_is_gone() -> None:
+    errors: dict[str, Exception | None] = {}
+    async with doomed() as (engine, docker):
+        container = await docker.containers.create("busybox", ["sleep", "1000"], network="none")
+        await container.start()
+        with fail_after(PATIENCE * 2):
+            async with create_task_group() as group:
+                for one in USES:
+                    await group.start(use, one, docker, container, errors)
+                os.kill(engine.pid, signal.SIGKILL)
+        assert {name: type(error) for name, error in errors.items() if not is_right(error)} == {}
+        assert len(errors) == len(USES)
+        with fail_after(PATIENCE):
+            with pytest.raises((ConnectError, TruncatedStream)):
+                await docker.ping()
+            with pytest.raises(ConnectError) as caught:
+                await docker.containers.run("busybox", ["true"])
+            assert engine.host in str(caught.value)
+        assert docker.statistics().open_streams == 0
+
+
+def is_right(error: Exception | None) -> bool:
+    return isinstance(error, TruncatedStream | ConnectError)
+
+
+async def test_kept_connections_to_an_engine_that_is_gone_are_dropped() -> None:
+    async with doomed() as (engine, client):
+        async with create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(client.version)
+        assert client.statistics().idle_connections > 0
+        os.kill(engine.pid, signal.SIGKILL)
+        with fail_after(PATIENCE), pytest.raises((ConnectError, TruncatedStream)):
+            while True:
+                await client.version()
+        with fail_after(PATIENCE), pytest.raises(ConnectError):
+            await client.version()
+        assert client.statistics().idle_connections == 0
