@@ -70,12 +70,12 @@ async def finish_within(seconds: float, clean_up: Callable[[], Awaitable[object]
     """
     cancelled: BaseException | None = None
     done = False
-    with move_on_after(seconds, shield=True) as scope:
+    with move_on_after(seconds, shield=True) as scope:  # noqa: ASYNC912 - the clean-up's own waits end it
         while not done:
             try:
                 await clean_up()
                 done = True
-            except get_cancelled_exc_class() as exc:
+            except get_cancelled_exc_class() as exc:  # noqa: ASYNC103 - raised again below
                 if scope.cancel_called:
                     raise
                 cancelled = exc

@@ -93,7 +93,10 @@ def test_running(raw: dict[str, Any]) -> None:
     assert repr(stats) == f"<Stats web cpu 50.0% memory {60 << 20}>"
 
 
-@pytest.mark.parametrize("raw", [STOPPED, {}, dict.fromkeys(V1)], ids=["stopped", "empty", "null"])
+HOLLOW: dict[str, Any] = {"networks": {"eth0": {}}, "cpu_stats": {"cpu_usage": {}}, "precpu_stats": {"cpu_usage": {}}}
+
+
+@pytest.mark.parametrize("raw", [STOPPED, {}, dict.fromkeys(V1), HOLLOW], ids=["stopped", "empty", "null", "hollow"])
 def test_not_running(raw: dict[str, Any]) -> None:
     stats = Stats(raw)
     assert (stats.cpu_percent, stats.memory_used, stats.memory_limit, stats.memory_percent) == (0.0, 0, 0, 0.0)

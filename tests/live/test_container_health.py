@@ -21,8 +21,8 @@ def checked(
     return docker.containers.open_run("busybox", command, network="none", options=options)
 
 
-def often(command: str, **how: Any) -> HealthCheck:
-    return HealthCheck(command=command, **{"interval_seconds": 0.05, "probe_seconds": 10, "retries": 1000} | how)
+def often(command: str, retries: int = 1000) -> HealthCheck:
+    return HealthCheck(command=command, interval_seconds=0.05, probe_seconds=10, retries=retries)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -56,6 +56,7 @@ async def test_it_waits_for_health_and_does_not_poll(docker: Docker, inspections
     async def probed() -> bool:
         return len((await container.exec(["cat", "/probes"], check=False)).stdout) >= 5
 
+    asked = 0
     async with checked(docker, often("printf x >> /probes; test -f /ok")) as container:
         async with create_task_group() as group:
             group.start_soon(wait, container)
@@ -100,9 +101,9 @@ async def test_what_recovers(docker: Docker) -> None:
 async def test_what_ends_first(docker: Docker) -> None:
     command = ["sh", "-c", "until test -f /end; do sleep 0.05; done; exit 7"]
     async with checked(docker, often("echo not yet; false"), command) as container:
-        with pytest.raises(Unhealthy, match="ended with exit code 7"):
-            async with create_task_group() as group:
-                group.start_soon(container.exec, ["touch", "/end"])
+        async with create_task_group() as group:
+            group.start_soon(container.exec, ["touch", "/end"])
+            with pytest.raises(Unhealthy, match="ended with exit code 7"):
                 await container.wait_healthy()
 
 
@@ -151,7 +152,10 @@ async def test_a_cancelled_wait_leaves_no_stream(docker: Docker) -> None:
     async with checked(docker, often("false")) as container:
         async with create_task_group() as group:
             group.start_soon(container.wait_healthy)
-            while not docker.statistics().open_streams:
-                await sleep(0.001)
+
+            async def is_waiting() -> bool:
+                return docker.statistics().open_streams > 0
+
+            await until(is_waiting)
             group.cancel_scope.cancel()
         assert docker.statistics().open_streams == 0

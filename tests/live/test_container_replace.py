@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
 WAITS = ["sleep", "86400"]
 ARGUMENTS: dict[str, Any] = {
-    "entrypoint": ["sh", "-c"],
+    "entrypoint": ["env"],
     "env": {"A": "1", "B": None},
     "labels": {"role": "db"},
     "user": "1:1",
@@ -115,7 +115,8 @@ async def test_one_that_runs_is_stopped_not_killed(docker: Docker, name: str) ->
     await first.start()
     while (await first.exec(["test", "-f", "/v/ready"], check=False)).exit_code:
         continue
-    unnamed = next(mount["Name"] for mount in (await first.inspect())["Mounts"] if mount["Destination"] == "/unnamed")
+    found = (await first.inspect())["Mounts"] or []
+    unnamed = next(mount["Name"] for mount in found if mount["Destination"] == "/unnamed")
     second = await docker.containers.replace("busybox", ["cat", "/v/said"], name=name, mounts=mounts)
     await is_replaced(first, second, name)
     await second.start()

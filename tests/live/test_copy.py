@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import secrets
-import stat
 import subprocess
 import tarfile
-import tracemalloc
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import asynccontextmanager
+from filecmp import cmp
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import anyio
 import attrs
 import pytest
 from anyio import to_thread
@@ -64,6 +63,7 @@ MODES: Final = {"src/file": 0o4751, "src/dir": 0o2750, "src/dir/f": 0o600, "src/
 OWNED: Final = ("src/file", "src/dir", "src/dir/f")
 OWNER: Final = 1234
 PLANTED: Final = 1_600_000_000
+MIB: Final = 1024 * 1024
 
 Tree: TypeAlias = dict[str, tuple[object, ...]]
 """What there is: of a path all that a copy decides. None of it if the copy failed."""
@@ -194,7 +194,11 @@ CASES: Final = (
     Case("src/pipe", "dst/dir"),
     Case("src/pipe", "dst/file"),
 )
+# The command line runs once for a case, whatever the number of event loops.
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+on_both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
 
 @attrs.frozen
@@ -256,26 +260,39 @@ async def found(container: Container, path: str) -> Tree:
         return described(await archive.read())
 
 
-# -- beside the command line
+def unfinished(root: Path) -> list[Path]:
+    return list(root.rglob("*.part"))
 
 
+async def failure_of(copy: Awaitable[None]) -> str | None:
+    try:
+        await copy
+    except DockerError as exc:
+        return str(exc)
+    return None
+
+
+# -- beside the command line: once on each event loop
+
+
+@on_both
 @every_case
 async def test_copy_to(case: Case, shelf: Container, here: Path, command_line: CommandLine) -> None:
     if ("to", case) not in command_line.seen:
         root = await planted(shelf, here)
         target = f"{shelf.id}:/{root}/{case.target}"
-        failure = await to_thread.run_sync(command_line.copy, case.flags, case.source, target, here)
-        command_line.seen["to", case] = None if failure else await found(shelf, root)
+        theirs = await to_thread.run_sync(command_line.copy, case.flags, case.source, target, here)
+        command_line.seen["to", case] = None if theirs else await found(shelf, root)
+    expected = command_line.seen["to", case]
     root = await planted(shelf, here)
-    try:
-        await shelf.copy_to(
-            case.source, f"{root}/{case.target}", follow_link=case.follow_link, copy_owner=case.copy_owner
-        )
-    except DockerError as exc:
-        assert str(exc)
-        assert command_line.seen["to", case] is None, exc
+    ours = await failure_of(
+        shelf.copy_to(case.source, f"{root}/{case.target}", follow_link=case.follow_link, copy_owner=case.copy_owner)
+    )
+    if expected is None:
+        assert ours
     else:
-        assert await found(shelf, root) == command_line.seen["to", case]
+        assert ours is None
+        assert await found(shelf, root) == expected
 
 
 @pytest.fixture(scope="session")
@@ -291,6 +308,8 @@ def shelf_root(
     return anydocker_portal.call(put)
 
 
+# On the way out, the command line's --archive changes nothing.
+@on_both
 @every_case
 async def test_copy_from(
     case: Case,
@@ -303,13 +322,106 @@ async def test_copy_from(
     if ("from", case) not in command_line.seen:
         there = plant(tmp_path_factory.mktemp("theirs"))
         source = f"{shelf.id}:/{shelf_root}/{case.source}"
-        failure = await to_thread.run_sync(command_line.copy, case.flags, source, case.target, there)
-        command_line.seen["from", case] = None if failure else described(tar_of(there, "x"))
-    try:
-        await shelf.copy_from(f"{shelf_root}/{case.source}", case.target, follow_link=case.follow_link)
-    except DockerError as exc:
-        assert str(exc)
-        assert command_line.seen["from", case] is None, exc
+        theirs = await to_thread.run_sync(command_line.copy, case.flags, source, case.target, there)
+        command_line.seen["from", case] = None if theirs else described(tar_of(there, "x"))
+    expected = command_line.seen["from", case]
+    ours = await failure_of(shelf.copy_from(f"{shelf_root}/{case.source}", case.target, follow_link=case.follow_link))
+    assert unfinished(here) == []
+    if expected is None:
+        assert ours
     else:
-        assert described(tar_of(here, "x")) == command_line.seen["from", case]
-    assert not list(here.rglob("*.part"))
+        assert ours is None
+        assert described(tar_of(here, "x")) == expected
+
+
+def test_the_table_has_both_kinds_of_cases(command_line: CommandLine) -> None:
+    """Of what the tests above have seen: a table of failures would prove nothing."""
+    outcomes = list(command_line.seen.values())
+    assert not outcomes or {tree is None for tree in outcomes} == {True, False}
+
+
+# -- what the command line does not show
+
+
+@pytest.fixture
+async def fresh(docker: Docker) -> AsyncGenerator[Container, None]:
+    """A container that nobody has copied to."""
+    container = await docker.containers.create("busybox", ["true"], network="none")
+    yield container
+    await container.remove(force=True)
+
+
+async def test_a_running_container(docker: Docker, here: Path) -> None:
+    async with docker.containers.open_run("busybox", ["sleep", "86400"], network="none") as container:
+        await container.copy_to(here / "src" / "dir", "/copy")
+        done = await container.exec(["sh", "-c", "cat /copy/f && rm /copy/f && stat -c %a /copy"])
+        assert done.stdout == b"src/dir/f2750\n"
+        await container.copy_from("copy", here / "back")
+    assert not (here / "back" / "f").exists()
+    assert (here / "back" / "hard").read_text() == "src/dir/f"
+
+
+async def test_the_owner_is_the_user_of_the_container(docker: Docker, here: Path) -> None:
+    container = await docker.containers.create("busybox", ["true"], user="daemon", network="none")
+    try:
+        await container.copy_to(here / "src" / "file", "/tmp/theirs", copy_owner=True)
+        await container.copy_to(here / "src" / "file", "/tmp/ours")
+        tree = await found(container, "/tmp")
+    finally:
+        await container.remove(force=True)
+    assert tree["theirs"][2:4] == (1, 1)
+    assert tree["ours"][2:4] == (os.stat(here / "src" / "file").st_uid, os.stat(here / "src" / "file").st_gid)
+
+
+async def test_a_link_in_the_container_to_an_absolute_path(shelf: Container, here: Path) -> None:
+    root = await planted(shelf, here)
+    (here / "away").symlink_to(f"/{root}/dst/dir")
+    await shelf.copy_to("away", root)
+    await shelf.copy_to("src/file", f"{root}/away/")
+    assert "dst/dir/file" in await found(shelf, root)
+
+
+async def test_the_root_is_copied_as_its_content(fresh: Container, tmp_path: Path) -> None:
+    """It has no name to copy it under."""
+    await fresh.copy_from("/", tmp_path)
+    assert (tmp_path / "bin" / "busybox").stat().st_mode & 0o111
+    await fresh.copy_from("/", tmp_path / "new")
+    assert (tmp_path / "new" / "bin" / "busybox").stat().st_mode & 0o111
+
+
+async def test_no_such_container(docker: Docker, here: Path) -> None:
+    container = docker.containers.container("nothing-of-that-name")
+    with pytest.raises(NotFound, match="No such container"):
+        await container.copy_to("src/file", "/tmp")
+    with pytest.raises(NotFound, match="No such container"):
+        await container.copy_from("/tmp", "dst")
+
+
+async def test_a_device_is_not_replaced(sleeper: Container, here: Path) -> None:
+    with pytest.raises(ArchiveError, match="'/dev/null' is a device: a copy would replace it"):
+        await sleeper.copy_from("/bin/sh", "/dev/null")
+    with pytest.raises(ArchiveError, match="'/dev/null' is a device in the container: a copy would replace it"):
+        await sleeper.copy_to("src/file", "/dev/null")
+
+
+async def test_a_device_is_not_copied(sleeper: Container, here: Path) -> None:
+    with pytest.raises(ArchiveError, match="the archive has 'null', a device: it is not copied"):
+        await sleeper.copy_from("/dev/null", "dst/dir")
+    assert list((here / "dst" / "dir").iterdir()) == []
+
+
+def make_sparse(path: Path, size: int) -> None:
+    """As many bytes on the wire, and few on the disk."""
+    with path.open("wb") as file:
+        file.seek(size - 7)
+        file.write(b"the end")
+
+
+async def test_a_large_file_both_ways(shelf: Container, tmp_path: Path) -> None:
+    await to_thread.run_sync(make_sparse, tmp_path / "large", 256 * MIB)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    await shelf.copy_to(tmp_path / "large", "/tmp/large")
+    await shelf.copy_from("/tmp/large", tmp_path / "back")
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert await to_thread.run_sync(cmp, tmp_path / "large", tmp_path / "back", False)
+    assert grown < 32 * MIB
