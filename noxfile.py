@@ -66,7 +66,9 @@ def tests(session: nox.Session) -> None:
     install_groups(session, "test")
     install_wheel(session, "[progress]")
     session.run("python", "-I", "-c", IN_SITE_PACKAGES)
-    session.run("pytest", *session.posargs, env={"ANYDOCKER_REQUIRE_LIVE": "1"})
+    # A process for each core, each with an engine of its own.
+    parallel = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
+    session.run("pytest", *parallel, *session.posargs, env={"ANYDOCKER_REQUIRE_LIVE": "1"})
 
 
 @nox.session

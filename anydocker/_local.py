@@ -44,7 +44,8 @@ def look_at_target(path: str) -> Target:
     Find what is to become the copy.
 
     Raises:
-        ArchiveError: The directory it would be in does not exist, or a device is there.
+        ArchiveError: The directory it would be in does not exist; or what is there is a device, or not what the end
+            of the path says.
     """
     written = ending(path)
     clean = os.path.abspath(path)
@@ -54,6 +55,8 @@ def look_at_target(path: str) -> Target:
             mode = os.stat(clean).st_mode
         except FileNotFoundError:
             return _missing(path, Target(real, "missing", written), is_link=os.path.islink(clean))
+    if written and not stat.S_ISDIR(mode):
+        raise ArchiveError(f"{path!r} is not a directory, as the end of its name says")
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise ArchiveError(f"{path!r} is a device: a copy would replace it")
     return Target(real, "directory" if stat.S_ISDIR(mode) else "file", written)

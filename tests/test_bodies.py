@@ -74,7 +74,7 @@ def test_until_close(body: bytes, at: list[float]) -> None:
         ("GET", 304, {"content-length": "5"}, LengthDecoder),
     ],
 )
-def test_which_decoder(method: str, status: int, headers: dict[str, str], kind: type[BodyDecoder]) -> None:
+def test_which_decoder(method: str, status: int, headers: dict[str, str], kind: type[BodyDecoder[bytes]]) -> None:
     decoder = body_decoder(method, status, headers)
     assert type(decoder) is kind
     without_body = method == "HEAD" or status in {204, 304} or (status != 101 and headers == {"content-length": "0"})

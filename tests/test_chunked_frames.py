@@ -133,6 +133,15 @@ def test_long_frames(size: int) -> None:
             assert out == [*USUAL_FRAMES, ("stdout", b"x" * size), *USUAL_FRAMES]
 
 
+def test_in_step_while_frames_come_as_chunks() -> None:
+    decoder = fused()
+    states = [decoder.in_step]
+    for data in (USUAL, chunk(frame(STDOUT, b"abc")[:8]), chunk(b"abc"), USUAL):
+        decoder.receive_data(data)
+        states.append(decoder.in_step)
+    assert states == [True, True, False, True, True]
+
+
 def test_take_over_what_has_been_read_already() -> None:
     for cut in range(len(USUAL) + 1):
         chunks = ChunkedDecoder()

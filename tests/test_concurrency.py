@@ -104,11 +104,11 @@ async def test_an_error_that_is_handled_around_the_block_stays_its_context() -> 
     assert caught.value.__context__ is first
 
 
-@pytest.mark.parametrize("raised", [InTheBackground(), KeyboardInterrupt()], ids=repr)
-async def test_the_error_of_a_task_cancels_the_block_and_comes_out_bare(raised: BaseException) -> None:
+async def test_the_error_of_a_task_cancels_the_block_and_comes_out_bare() -> None:
+    raised = InTheBackground()
     cancelled = False
     with fail_after(10):
-        with pytest.raises(type(raised)) as caught:
+        with pytest.raises(InTheBackground) as caught:
             async with hidden_task_group() as group:
                 group.start_soon(fail, raised)
                 try:

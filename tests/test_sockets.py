@@ -97,20 +97,17 @@ async def test_the_end_is_told_again_and_again() -> None:
 
 @pytest.mark.parametrize("size", [1, 100, 65536])
 async def test_a_receive_that_is_cancelled_takes_nothing(size: int) -> None:
-    data = bytes(range(256)) * 1000
+    data = bytes(number % 251 for number in range(20 * size))
     async with pair() as (stream, theirs):
         received = b""
         sent = 0
         while len(received) < len(data):
+            sent += theirs.send(data[sent : sent + 2 * size])
             with CancelScope() as scope:
                 scope.cancel()
                 received += await stream.receive(size)
-            if sent < len(data):
-                sent += theirs.send(data[sent : sent + 3 * size])
-            with CancelScope() as scope:
-                scope.cancel()
+            if len(received) < sent:
                 received += await stream.receive(size)
-            received += await stream.receive(size)
     assert received == data
 
 
@@ -157,6 +154,11 @@ def hooked_pair() -> tuple[Hooked, socket.socket]:
     return Hooked(ours.family, ours.type, ours.proto, ours.detach()), theirs
 
 
+def before_it_wakes(act: Callable[[], object]) -> Callable[[], object]:
+    """Has the event loop do something between a read and the wake-up of the task that waits for it."""
+    return lambda: asyncio.get_running_loop().call_soon(act)
+
+
 @native
 async def test_a_task_cancelled_with_its_data_in_hand_keeps_it_for_the_next() -> None:
     ours, theirs = hooked_pair()
@@ -164,7 +166,7 @@ async def test_a_task_cancelled_with_its_data_in_hand_keeps_it_for_the_next() ->
     with theirs:
         async with SocketStream(ours) as stream:
             task = asyncio.create_task(stream.receive())
-            ours.hook = task.cancel
+            ours.hook = before_it_wakes(task.cancel)
             await checkpoint()
             theirs.send(b"data")
             received = b""
@@ -182,7 +184,7 @@ async def test_a_reset_seen_by_a_cancelled_task_is_not_an_end_for_the_next() -> 
     ours.setblocking(False)
     async with SocketStream(ours) as stream:
         task = asyncio.create_task(stream.receive())
-        ours.hook = task.cancel
+        ours.hook = before_it_wakes(task.cancel)
         await checkpoint()
         ours.send(b"never read")
         theirs.close()
@@ -404,9 +406,9 @@ async def test_connect_unix_to_no_socket(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "d.sock"
     if kind == "file":
         path.touch()
-    with pytest.raises(OSError) as caught:
+    expected = FileNotFoundError if kind == "absent" else ConnectionRefusedError
+    with pytest.raises(expected):
         await connect_unix(str(path))
-    assert caught.value.errno == (errno.ENOENT if kind == "absent" else errno.ECONNREFUSED)
 
 
 @pytest.fixture(params=["127.0.0.1", "localhost"])

@@ -133,6 +133,7 @@ class _LoopReceiver:
     def close(self) -> None:
         self._closed = True
         self._unregister()
+        anyio.notify_closing(self._socket)  # wakes up who sends
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ClosedResourceError())
 

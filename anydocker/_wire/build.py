@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from anydocker._wire.checks import check_items, check_texts, check_type
 from anydocker._wire.jsonstream import dumps
 from anydocker._wire.query import QueryValue
 from anydocker._wire.reference import ImageReference
@@ -79,7 +80,7 @@ class BuildLimits:
             "cpusetcpus": self.cpuset_cpus,
             "cpusetmems": self.cpuset_mems,
             "cgroupparent": self.cgroup_parent,
-            "ulimits": _json([limit.document() for limit in self.ulimits]),
+            "ulimits": _json([limit.document() for limit in check_items("ulimits", self.ulimits, "an Ulimit", Ulimit)]),
             "securityopt": self.security_opt,
             "isolation": self.isolation,
         }
@@ -103,19 +104,19 @@ def build_query(
     limits: BuildLimits | None,
 ) -> dict[str, QueryValue]:
     """The parameters of a build, but for its context."""
-    for name, value in (("tags", tags), ("cache_from", cache_from)):
-        if isinstance(value, str):
-            msg = f"{name} is a sequence of names, not one str: {name}=[...]"
-            raise TypeError(msg)
+    check_texts("buildargs", buildargs, or_none=True)
+    check_texts("labels", labels)
+    check_texts("extra_hosts", extra_hosts)
+    check_type("limits", limits, "BuildLimits", BuildLimits)
     return {
-        "t": [_tag(tag) for tag in tags],
+        "t": [str(ImageReference.parse_new(tag)) for tag in check_items("tags", tags, "a str", str)],
         "target": target,
         "buildargs": _json(buildargs),
         "labels": _json(labels),
         "platform": platform,
         "networkmode": network,
         "extrahosts": [f"{host}:{address}" for host, address in (extra_hosts or {}).items()],
-        "cachefrom": _json(cache_from),
+        "cachefrom": _json(check_items("cache_from", cache_from, "a str", str)),
         "nocache": no_cache or None,
         "pull": pull or None,
         "rm": rm,
@@ -123,14 +124,6 @@ def build_query(
         "squash": squash or None,
         **(limits or BuildLimits()).query(),
     }
-
-
-def _tag(text: str) -> str:
-    reference = ImageReference.parse(text).with_default_tag()
-    if reference.digest is not None:
-        msg = f"tags: {text!r}: a digest follows from what an image is, it cannot be given: name a tag"
-        raise ValueError(msg)
-    return str(reference)
 
 
 def _json(value: object) -> str | None:

@@ -7,10 +7,11 @@ Every option is checked here, before anything is sent, and the message of an err
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import attrs
 
+from anydocker._wire.checks import check_items, check_texts, check_type
 from anydocker._wire.options import ContainerOptions
 
 __all__ = (
@@ -29,6 +30,8 @@ PortKey: TypeAlias = int | str
 HostPort: TypeAlias = int | tuple[str, int | None] | None
 """A port of the host: a number, an address with a number, or None for a free one."""
 
+_MountType: TypeAlias = Literal["bind", "volume", "tmpfs"]
+
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 
 
@@ -46,12 +49,15 @@ class Mount:
 
     target: str
     source: str | None = None
-    type: Literal["bind", "volume", "tmpfs"] = attrs.field(default="volume", kw_only=True)
+    type: _MountType = attrs.field(default="volume", kw_only=True)
     read_only: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not self.target.startswith("/"):
             msg = f"Mount target={self.target!r}: a path in a container begins with a slash"
+            raise ValueError(msg)
+        if self.type not in get_args(_MountType):
+            msg = f"Mount type={self.type!r}: expected one of {', '.join(map(repr, get_args(_MountType)))}"
             raise ValueError(msg)
         if self.type == "bind" and not self.source:
             raise ValueError("Mount type='bind' needs a source: a directory or file of the engine's host")
@@ -84,8 +90,13 @@ def container_document(
     config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The document for a container; ``config`` is merged into it and wins."""
+    for what, text in (("image", image), ("user", user), ("workdir", workdir), ("network", network)):
+        check_type(what, text, "a str", str)
     if not image:
         raise ValueError("image is empty: expected the name or id of an image")
+    check_texts("labels", labels)
+    check_type("options", options, "ContainerOptions", ContainerOptions)
+    check_type("config", config, "a mapping", Mapping)
     document: dict[str, Any] = {"Image": image}
     host: dict[str, Any] = {}
     if command is not None:
@@ -108,7 +119,7 @@ def container_document(
     if ports:
         document["ExposedPorts"], host["PortBindings"] = _ports(ports)
     if mounts:
-        host["Mounts"] = [mount.document() for mount in mounts]
+        host["Mounts"] = [mount.document() for mount in check_items("mounts", mounts, "a Mount", Mount)]
     if network is not None:
         host["NetworkMode"] = network
     if host:
@@ -138,6 +149,7 @@ def exec_command(command: Sequence[str], what: str, *, empty: bool = False) -> l
 
 def environment(env: Mapping[str, str | None]) -> list[str]:
     """Variables as ``NAME=value``; None takes one away that the image sets."""
+    check_type("env", env, "a mapping of str to str or None", Mapping)
     for name in env:
         if not name or "=" in name or "\0" in name:
             msg = f"env: {name!r} cannot be the name of a variable"
@@ -167,6 +179,7 @@ def with_address_of_its_own(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def _ports(
     ports: Mapping[PortKey, HostPort | list[HostPort]],
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, str]]]]:
+    check_type("ports", ports, "a mapping such as {80: None}", Mapping)
     bindings: dict[str, list[dict[str, str]]] = {}
     for port, host in ports.items():
         hosts: list[HostPort] = host if isinstance(host, list) else [host]

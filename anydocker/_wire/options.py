@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from anydocker._wire.build import Ulimit
+from anydocker._wire.checks import check_items, check_texts, check_type
 
 __all__ = ("ContainerOptions", "Device", "HealthCheck")
 
@@ -216,10 +217,8 @@ class ContainerOptions:
     aliases: Sequence[str] | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name in _SEQUENCES:
-            if isinstance(getattr(self, name), str):
-                msg = f"{name} is a sequence, not one str: {name}=[...]"
-                raise TypeError(msg)
+        for field in attrs.fields(type(self)):
+            _check(field.name, str(field.type).removesuffix(" | None"), getattr(self, field.name))
         if self.restart is not None and not _RESTART.fullmatch(self.restart):
             msg = f"restart={self.restart!r}: expected 'no', 'always', 'unless-stopped', 'on-failure' or 'on-failure:3'"
             raise ValueError(msg)
@@ -256,21 +255,30 @@ class ContainerOptions:
         return endpoint
 
 
-_SEQUENCES: Final = (
-    "ulimits",
-    "devices",
-    "device_cgroup_rules",
-    "cap_add",
-    "cap_drop",
-    "security_opt",
-    "group_add",
-    "volumes",
-    "volumes_from",
-    "dns",
-    "dns_search",
-    "dns_options",
-    "aliases",
-)
+# What an option of each annotation may be, and how a message calls that.
+_KINDS: Final[dict[str, tuple[str, *tuple[type, ...]]]] = {
+    "str": ("a str", str),
+    "int": ("an int", int),
+    "float": ("a number", int, float),
+    "bool": ("a bool", bool),
+    "HealthCheck": ("a HealthCheck", HealthCheck),
+}
+_ITEMS: Final[dict[str, tuple[str, type]]] = {
+    "Sequence[str]": ("a str", str),
+    "Sequence[Ulimit]": ("an Ulimit", Ulimit),
+    "Sequence[Device]": ("a Device", Device),
+}
+
+
+def _check(name: str, annotation: str, value: object) -> None:
+    if value is None:
+        return
+    if annotation in _KINDS:
+        check_type(name, value, *_KINDS[annotation])
+    elif annotation in _ITEMS:
+        check_items(name, value, *_ITEMS[annotation])
+    elif annotation == "Mapping[str, str]":
+        check_texts(name, value)
 
 
 def _same(value: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
+from anydocker._wire.checks import check_items
 from anydocker._wire.jsonstream import dumps
 
-__all__ = ("platform_document",)
+__all__ = ("platform_document", "platform_documents")
 
 _PLATFORM: Final = re.compile(r"([a-z0-9_]+)/([a-z0-9_]+)(?:/([a-z0-9_.]+))?", re.IGNORECASE)
 
@@ -27,3 +29,14 @@ def platform_document(platform: str) -> str:
     if match[3]:
         document["variant"] = match[3]
     return dumps(document).decode()
+
+
+def platform_documents(platforms: Sequence[str]) -> list[str]:
+    """
+    The documents for several platforms.
+
+    Raises:
+        TypeError: ``platforms`` is one str, or no sequence of them.
+        ValueError: One is not of the form of a platform.
+    """
+    return [platform_document(platform) for platform in check_items("platforms", platforms, "a str", str)]

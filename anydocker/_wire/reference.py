@@ -81,6 +81,20 @@ class ImageReference:
         _check_name(domain, path, text)
         return cls(domain, path, tag, digest)
 
+    @classmethod
+    def parse_new(cls, text: str) -> ImageReference:
+        """
+        Read a name that an image is to be given; its tag is ``latest`` if it has none.
+
+        Raises:
+            InvalidReference: The text is an image's id, no reference, or one with a digest, which cannot be given.
+        """
+        reference = cls.parse(text).with_default_tag()
+        if reference.digest is not None:
+            msg = f"{text!r}: a digest follows from what an image is, it cannot be given: name a tag"
+            raise InvalidReference(msg)
+        return reference
+
     def __str__(self) -> str:
         return self._with_suffix(self.repository)
 

@@ -6,16 +6,22 @@ from collections.abc import AsyncIterable
 from typing import Final, TypeAlias
 
 from anydocker._concurrency import hidden_task_group
+from anydocker._wire.checks import check_type
 from anydocker.errors import TruncatedStream
 from anydocker.streams import AttachStream, Output
 
-__all__ = ("SETTLE_SECONDS", "Input", "converse")
+__all__ = ("SETTLE_SECONDS", "Input", "check_input", "converse")
 
 SETTLE_SECONDS: Final = 10.0
 """How long after the end of its output, in seconds, the engine has to say that a process has ended, too."""
 
 Input: TypeAlias = bytes | AsyncIterable[bytes] | None
 """What a process is given to read: bytes, a stream of them, or None for no input at all."""
+
+
+def check_input(input: object) -> None:
+    """Refuse what cannot be sent to a process, before there is one: a str would have to be encoded first."""
+    check_type("input", input, "bytes or an asynchronous iterable of bytes", bytes, AsyncIterable)
 
 
 async def converse(stream: AttachStream, input: Input) -> Output:

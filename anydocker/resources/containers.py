@@ -7,19 +7,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final, get_args
 
+from anydocker._wire.checks import check_text, check_type
 from anydocker._wire.container import HostPort, Mount, PortKey, container_document, merge
 from anydocker._wire.jsonstream import dumps
 from anydocker._wire.options import ContainerOptions
 from anydocker._wire.query import Filters, encode_filters, path_segment
+from anydocker.auth import Credentials
 from anydocker.errors import ContainerFailed, DockerError, NotFound
-from anydocker.resources._conversation import Input, converse
+from anydocker.resources._conversation import Input, check_input, converse
 from anydocker.resources._created import create_container, open_created
 from anydocker.resources.container import Container, exit_code_after_output
 from anydocker.streams import Completed
 
 if TYPE_CHECKING:
     from anydocker._client import Docker
-    from anydocker.auth import Credentials
     from anydocker.types import ContainerPruneResponse, ContainerSummary
 
 __all__ = ("Containers", "Ports", "PullPolicy")
@@ -47,6 +48,7 @@ class Containers:
         Raises:
             ValueError: It is empty, or could not stand in a path.
         """
+        check_text("container", id)
         path_segment(id.removeprefix("/"), "container")
         return Container(id, docker=self._docker)
 
@@ -332,6 +334,7 @@ class Containers:
 
         If cancelled: the container is removed first, for which the engine has ten seconds.
         """
+        check_input(input)
         async with (
             self._open_pulled(
                 container_document(
@@ -432,6 +435,7 @@ class Containers:
         if pull not in get_args(PullPolicy):
             msg = f"pull={pull!r}: expected one of {', '.join(map(repr, get_args(PullPolicy)))}"
             raise ValueError(msg)
+        check_type("auth", auth, "Credentials", Credentials)
         if pull == "always":
             await self._docker.images.pull(image, platform=platform, auth=auth)
         async with AsyncExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast, final
 
+from anydocker._wire.checks import check_type
 from anydocker._wire.query import path_segment
 from anydocker._wire.reference import DEFAULT_DOMAIN, ImageReference
 from anydocker.auth import Credentials, find_credentials
@@ -37,6 +38,7 @@ class Distribution:
             NotFound: The registry has no such image, or the engine (Podman) no such call.
             Unauthorized: The registry wants other credentials. Some engines answer 403 or 500 instead.
         """
+        check_type("auth", auth, "Credentials", Credentials)
         image = ImageReference.parse(reference).with_default_tag()
         auth = auth or await find_credentials(image.domain or DEFAULT_DOMAIN)
         headers = {"X-Registry-Auth": auth.header()} if auth else {}

@@ -6,11 +6,12 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import anyio
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
+from anydocker._wire.checks import check_type
 from anydocker._wire.container import environment, exec_command
 from anydocker._wire.query import path_segment
 from anydocker.errors import Conflict, DockerError, NotFound, TruncatedStream
@@ -118,6 +119,8 @@ def exec_document(
     detach_keys: str | None,
 ) -> dict[str, Any]:
     """The document for ``ContainerExec``."""
+    for what, text in (("user", user), ("workdir", workdir), ("detach_keys", detach_keys)):
+        check_type(what, text, "a str", str)
     document: dict[str, Any] = {
         "Cmd": exec_command(command, "command"),
         "AttachStdin": stdin,
@@ -142,6 +145,9 @@ async def open_exec(
     docker: Docker, container_path: str, document: Mapping[str, Any], on_cancel: OnCancel
 ) -> AsyncGenerator[ExecStream, None]:
     """Create an exec instance, start it, and hold its connection; kill it if the block fails."""
+    if on_cancel not in get_args(OnCancel):
+        msg = f"on_cancel={on_cancel!r}: expected one of {', '.join(map(repr, get_args(OnCancel)))}"
+        raise ValueError(msg)
     marker = f"{_MARKER}={secrets.token_hex(16)}"
     if on_cancel == "kill":
         document = {**document, "Env": [*document.get("Env", ()), marker]}
@@ -157,32 +163,44 @@ async def open_exec(
             yield stream
     except BaseException as exc:
         if on_cancel == "kill":
-            killer = partial(_kill_marked, docker, container_path, path, marker)
+            kill = partial(_kill_marked, docker, container_path, path, _killer_document(document, marker))
             try:
-                await finish_within(CLEANUP_SECONDS, killer)
+                await finish_within(CLEANUP_SECONDS, kill)
             except DockerError as failure:
                 exc.add_note(f"and the command may go on in the container: {failure}")
         raise
 
 
-async def _kill_marked(docker: Docker, container_path: str, exec_path: str, marker: str) -> None:
+def _killer_document(document: Mapping[str, Any], marker: str) -> dict[str, Any]:
+    """The exec that kills another one: with its user and its rights, without which its environment cannot be read."""
+    return {
+        "Cmd": ["sh", "-c", _KILLER, "sh", marker],
+        "User": document.get("User", ""),
+        "Privileged": document["Privileged"],
+        "AttachStdout": True,
+        "Tty": False,
+    }
+
+
+async def _kill_marked(docker: Docker, container_path: str, exec_path: str, killer: Mapping[str, Any]) -> None:
     """Kill the processes of an exec, found by the marker in their environment, until the engine says it is over."""
-    pauses = iter(_KILL_PAUSES)
     try:
-        while (pause := next(pauses, None)) is not None:
+        for attempt, pause in enumerate(_KILL_PAUSES):
             document: dict[str, Any] = (await docker.request("GET", f"{exec_path}/json")).json()
             if not document["Running"] and document["ExitCode"] is not None:
                 return
-            if not await _run_killer(docker, container_path, marker):
+            if not await _run_killer(docker, container_path, killer):
                 return
+            if attempt:
+                # It may have changed its user since.
+                await _run_killer(docker, container_path, {**killer, "User": "0", "Privileged": True})
             await anyio.sleep(pause)
     except (NotFound, Conflict):
         # The container, and so the command, is gone or at rest.
         return
 
 
-async def _run_killer(docker: Docker, container_path: str, marker: str) -> bool:
-    """Run the killer in the container; return whether it could be."""
-    document = {"Cmd": ["sh", "-c", _KILLER, "sh", marker], "User": "0", "AttachStdout": True, "Tty": False}
-    async with open_exec(docker, container_path, document, "leave") as stream:
+async def _run_killer(docker: Docker, container_path: str, killer: Mapping[str, Any]) -> bool:
+    """Run a killer in the container; return whether it could be."""
+    async with open_exec(docker, container_path, killer, "leave") as stream:
         return await stream.wait() == 0

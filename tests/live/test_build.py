@@ -325,10 +325,10 @@ async def test_arguments_that_do_not_go_together(docker: Docker) -> None:
         await docker.images.build(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("tag", ["", "UPPER", "a b", "../a", "a:b:c"])
-async def test_a_malformed_tag(docker: Docker, tag: str) -> None:
-    with pytest.raises(InvalidReference):
-        await docker.images.build(dockerfile_text="FROM busybox", tags=["fine", tag])
+async def test_a_malformed_tag(docker: Docker) -> None:
+    for tag in ("", "UPPER", "a b", "../a", "a:b:c"):
+        with pytest.raises(InvalidReference):
+            await docker.images.build(dockerfile_text="FROM busybox", tags=["fine", tag])
     with pytest.raises(NotFound):
         await docker.images.get("fine")
 

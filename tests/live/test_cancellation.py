@@ -81,6 +81,21 @@ async def sweep(operation: Operation, check: Check, stride: int = 1) -> int:
     raise AssertionError
 
 
+async def sweep_endless(operation: Operation, check: Check) -> None:
+    """The same for an operation that comes to no end of its own."""
+    steps: list[int] = []
+    with move_on_after(0.5) as scope:
+        await Stepped(operation(), lambda step: None if scope.cancel_called else steps.append(step))
+    assert len(steps) > 3
+    await check()
+    for at in steps:
+        # Should there be fewer steps this time, the deadline cancels it.
+        with move_on_after(0.5) as scope:
+            await Stepped(operation(), cancel_at(at, scope))
+        assert scope.cancelled_caught
+        await check()
+
+
 async def native_sweep(operation: Operation, check: Check, again: tuple[int, ...] = ()) -> int:
     """The same with asyncio's own ``Task.cancel()``, perhaps several times: so many steps after the first one."""
     for at in itertools.count():
@@ -132,13 +147,28 @@ class Input:
 # -- each operation, by a cancel scope
 
 
-async def test_create(docker: Docker, label: str, clean: Check) -> None:
-    async def operation() -> None:
-        container = await docker.containers.create("busybox", ["true"], labels={label: ""}, network="none")
-        with CancelScope(shield=True):
-            await container.remove()
+class Creation:
+    """The creation of a container, and the check that one that did not return has left none."""
 
-    assert await sweep(operation, clean) > 3
+    def __init__(self, docker: Docker, label: str, clean: Check) -> None:
+        self._docker = docker
+        self._label = label
+        self._clean = clean
+        self._created: list[Container] = []
+
+    async def operation(self) -> None:
+        labels = {self._label: ""}
+        self._created.append(await self._docker.containers.create("busybox", ["true"], labels=labels, network="none"))
+
+    async def check(self) -> None:
+        while self._created:
+            await self._created.pop().remove()
+        await self._clean()
+
+
+async def test_create(docker: Docker, label: str, clean: Check) -> None:
+    creation = Creation(docker, label, clean)
+    assert await sweep(creation.operation, creation.check) > 3
 
 
 async def test_run(docker: Docker, label: str, clean: Check) -> None:
@@ -175,11 +205,24 @@ async def test_exec(docker: Docker, sleeper: Container, clean: Check) -> None:
     assert (await sleeper.inspect())["State"]["Running"] is True
 
 
+async def test_exec_kills_what_it_has_started(docker: Docker, sleeper: Container, clean: Check) -> None:
+    async def operation() -> None:
+        await sleeper.exec(["sh", "-c", "sleep 4321 & sleep 4321"])
+
+    async def check() -> None:
+        await clean()
+        while any("4321" in process[-1] for process in (await sleeper.top())["Processes"] or ()):
+            continue
+
+    await sweep_endless(operation, check)
+
+
 async def test_attach(docker: Docker, label: str, clean: Check) -> None:
     async def operation() -> None:
         async with container.open_attach(stdin=True) as stream:
             await stream.send(b"x\n")
-            assert (await stream.receive()).data == b"x\n"
+            # What a cancelled operation has sent comes back to the next one.
+            assert {*(await stream.receive()).data.split()} == {b"x"}
 
     async def check() -> None:
         assert docker.statistics().open_streams == 0
@@ -190,16 +233,7 @@ async def test_attach(docker: Docker, label: str, clean: Check) -> None:
         "busybox", ["cat"], stdin=True, network="none", config=keep_open
     ) as container:
         assert await sweep(operation, check) > 3
-        steps: list[int] = []
-        with move_on_after(0.5) as scope:
-            await Stepped(container.attach(), lambda step: None if scope.cancel_called else steps.append(step))
-        assert len(steps) > 5
-        for at in steps:
-            # It would go on for ever: should there be fewer steps this time, the deadline cancels it.
-            with move_on_after(0.5) as scope:
-                await Stepped(container.attach(), cancel_at(at, scope))
-            assert scope.cancelled_caught
-            await check()
+        await sweep_endless(container.attach, check)
 
 
 async def test_build(docker: Docker, label: str, clean: Check) -> None:
@@ -280,16 +314,8 @@ async def test_run_by_task_cancel(docker: Docker, label: str, clean: Check, agai
 
 @NATIVE
 async def test_create_by_task_cancel(docker: Docker, label: str, clean: Check) -> None:
-    async def operation() -> None:
-        container = await docker.containers.create("busybox", ["true"], labels={label: ""}, network="none")
-        with CancelScope(shield=True):
-            while await docker.containers.list(all=True, filters={"label": label}):
-                try:
-                    await container.remove()
-                except asyncio.CancelledError:
-                    continue
-
-    assert await native_sweep(operation, clean) > 3
+    creation = Creation(docker, label, clean)
+    assert await native_sweep(creation.operation, creation.check) > 3
 
 
 @NATIVE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from anyio.to_thread import run_sync
 
-from anydocker import APIError, BadRequest, Container, ContainerOptions, Docker, Forbidden, NotFound
+from anydocker import APIError, BadRequest, Container, ContainerOptions, Docker, EngineFault, Forbidden, NotFound
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -130,7 +130,7 @@ async def test_a_directory(container: Container) -> None:
 
 
 async def test_the_content_of_a_directory(container: Container) -> None:
-    assert contents(await archived(container, "/d/sub/.")) == {".": "", "b": b"B"} or {"./": "", "./b": b"B"}
+    assert contents(await archived(container, "/d/sub/.")) == {".": "", "./b": b"B"}
 
 
 async def test_a_link(container: Container) -> None:
@@ -141,7 +141,7 @@ async def test_a_link(container: Container) -> None:
 async def test_owners_and_modes_are_in_it(container: Container) -> None:
     with tarfile.open(fileobj=io.BytesIO(await archived(container, "/d/a"))) as tar:
         member = tar.getmember("a")
-    assert (member.uid, member.gid, member.mode) == (1, 2, 0o644)
+    assert (member.uid, member.gid, stat.S_IMODE(member.mode)) == (1, 2, 0o644)
 
 
 async def test_an_archive_into_a_file(container: Container, tmp_path: Path) -> None:
@@ -158,12 +158,18 @@ async def test_leaving_the_block_early(docker: Docker, container: Container) -> 
     assert docker.statistics().open_streams == 0
 
 
-@pytest.mark.parametrize("path", ["/none", "/d/a/none"])
-async def test_what_is_not_there(container: Container, path: str) -> None:
-    with pytest.raises((NotFound, APIError), match="(?i)no such|could not find|not a directory"):
-        await container.archive_info(path)
-    with pytest.raises((NotFound, APIError), match="(?i)no such|could not find|not a directory"):
-        await archived(container, path)
+async def test_what_is_not_there(container: Container) -> None:
+    with pytest.raises(NotFound, match="'/none'"):
+        await container.archive_info("/none")
+    with pytest.raises(NotFound, match="/none"):
+        await archived(container, "/none")
+
+
+async def test_what_is_below_a_file(container: Container) -> None:
+    with pytest.raises(APIError):
+        await container.archive_info("/d/a/none")
+    with pytest.raises(APIError, match="(?i)not a directory|could not find"):
+        await archived(container, "/d/a/none")
 
 
 async def test_an_unknown_container(docker: Docker) -> None:
@@ -233,7 +239,7 @@ async def test_a_kind_is_kept_if_asked(container: Container) -> None:
 
 
 async def test_put_where_it_cannot_be(container: Container) -> None:
-    with pytest.raises(BadRequest, match="(?i)not a directory"):
+    with pytest.raises((BadRequest, EngineFault), match="(?i)not a directory"):
         await container.put_archive("/d/a", tar_of(("a", b"A")))
     with pytest.raises(NotFound):
         await container.put_archive("/none", tar_of(("a", b"A")))

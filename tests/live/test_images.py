@@ -181,13 +181,13 @@ async def test_pull_for_a_platform(docker: Docker, pullable: str) -> None:
     assert (await image.inspect())["Architecture"] == "amd64"
 
 
-@pytest.mark.parametrize("reference", MALFORMED)
-async def test_a_malformed_reference_is_refused(docker: Docker, reference: str) -> None:
-    with pytest.raises(InvalidReference):
-        await docker.images.pull(reference)
-    with pytest.raises(InvalidReference):
-        async with docker.images.open_pull(reference):
-            raise AssertionError
+async def test_a_malformed_reference_is_refused(docker: Docker) -> None:
+    for reference in MALFORMED:
+        with pytest.raises(InvalidReference):
+            await docker.images.pull(reference)
+        with pytest.raises(InvalidReference):
+            async with docker.images.open_pull(reference):
+                raise AssertionError
 
 
 # -- get, image, list, inspect
@@ -208,20 +208,20 @@ async def test_get_of_an_unknown_image(docker: Docker) -> None:
     assert caught.value.path.endswith("/images/no/such-image:1/json")
 
 
-@pytest.mark.parametrize("name", BAD_NAMES)
-async def test_a_name_that_would_change_the_path_is_refused(docker: Docker, name: str) -> None:
-    with pytest.raises(ValueError, match="image"):
-        await docker.images.get(name)
-    with pytest.raises(ValueError, match="image"):
-        docker.images.image(name)
+async def test_a_name_that_would_change_the_path_is_refused(docker: Docker) -> None:
+    for name in BAD_NAMES:
+        with pytest.raises(ValueError, match="image"):
+            await docker.images.get(name)
+        with pytest.raises(ValueError, match="image"):
+            docker.images.image(name)
 
 
-@pytest.mark.parametrize("name", ["a b", "a?all=1", "a#b", "%2e%2e", "ä", "a&b"])
-async def test_an_odd_name_reaches_the_engine_as_it_is(docker: Docker, name: str) -> None:
-    with pytest.raises(APIError) as caught:
-        await docker.images.get(name)
-    assert caught.value.status in {400, 404}
-    assert name in caught.value.message or "invalid reference format" in caught.value.message
+async def test_an_odd_name_reaches_the_engine_as_it_is(docker: Docker) -> None:
+    for name in ("a b", "a?all=1", "a#b", "%2e%2e", "ä", "a&b"):
+        with pytest.raises(APIError) as caught:
+            await docker.images.get(name)
+        assert caught.value.status in {400, 404}
+        assert name in caught.value.message or "invalid reference format" in caught.value.message
 
 
 async def test_a_name_is_a_str(docker: Docker) -> None:
@@ -279,10 +279,10 @@ async def test_tag_with_a_registry(docker: Docker, image: Image, label: str) -> 
     await docker.images.image(f"registry.example:5000/{label}:1").remove()
 
 
-@pytest.mark.parametrize("reference", MALFORMED)
-async def test_tag_refuses_a_malformed_reference(image: Image, reference: str) -> None:
-    with pytest.raises(InvalidReference):
-        await image.tag(reference)
+async def test_tag_refuses_a_malformed_reference(docker: Docker) -> None:
+    for reference in MALFORMED:
+        with pytest.raises(InvalidReference):
+            await docker.images.image("busybox").tag(reference)
 
 
 async def test_tag_refuses_a_digest(image: Image) -> None:

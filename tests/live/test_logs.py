@@ -61,10 +61,10 @@ async def test_one_stream_only(writer: Container) -> None:
     assert (await writer.logs(stdout=False)).lines() == [Line("stderr", f"err {n}") for n in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("tail", [0, 1, 4, 100])
-async def test_tail(writer: Container, tail: int) -> None:
+async def test_tail(writer: Container) -> None:
     everything = (await writer.logs()).lines()
-    assert (await writer.logs(tail=tail)).lines() == everything[max(0, 6 - tail) :]
+    for tail in (0, 1, 4, 100):
+        assert (await writer.logs(tail=tail)).lines() == everything[max(0, 6 - tail) :]
 
 
 async def test_timestamps(writer: Container, cli: CLI) -> None:

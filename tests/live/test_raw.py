@@ -148,13 +148,13 @@ async def test_a_refusal(docker: Docker) -> None:
         await docker.request("POST", "/containers/create", body=b"{", headers={"Content-Type": "application/json"})
 
 
-@pytest.mark.parametrize("path", ["", "version", "/a b", "/a?b=c", "/a#b", "/ä", "/a\r\nX: y", "http://other/version"])
-async def test_a_path_that_is_none(docker: Docker, path: str) -> None:
-    with pytest.raises(ValueError, match="path"):
-        await docker.request("GET", path)
-    with pytest.raises(ValueError, match="path"):
-        async with docker.open_request("GET", path):
-            raise AssertionError
+async def test_a_path_that_is_none(docker: Docker) -> None:
+    for path in ("", "version", "/a b", "/a?b=c", "/a#b", "/ä", "/a\r\nX: y", "http://other/version"):
+        with pytest.raises(ValueError, match="path"):
+            await docker.request("GET", path)
+        with pytest.raises(ValueError, match="path"):
+            async with docker.open_request("GET", path):
+                raise AssertionError
 
 
 async def test_bad_arguments(docker: Docker) -> None:

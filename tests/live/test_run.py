@@ -230,9 +230,8 @@ async def test_a_name_that_is_taken(docker: Docker, sleeper_id: str, label: str)
     assert not await left(docker, label)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
+async def test_bad_arguments(docker: Docker) -> None:
+    wrong: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"image": ""}, ValueError),
         ({"command": "true"}, TypeError),
         ({"name": "../x"}, ValueError),
@@ -240,11 +239,10 @@ async def test_a_name_that_is_taken(docker: Docker, sleeper_id: str, label: str)
         ({"pull": "sometimes"}, ValueError),
         ({"ports": {-1: None}}, ValueError),
         ({"env": {"A=B": ""}}, ValueError),
-    ],
-)
-async def test_bad_arguments(docker: Docker, arguments: dict[str, Any], error: type[Exception]) -> None:
-    with pytest.raises(error, match=next(iter(arguments))):
-        await docker.containers.run(**GOOD | arguments)
+    ]
+    for arguments, error in wrong:
+        with pytest.raises(error, match=next(iter(arguments))):
+            await docker.containers.run(**GOOD | arguments)
 
 
 # -- pulling

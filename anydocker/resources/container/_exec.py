@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import attrs
 
 from anydocker.errors import ExecFailed
-from anydocker.resources._conversation import Input, converse
+from anydocker.resources._conversation import Input, check_input, converse
 from anydocker.resources.container._base import ContainerBase
 from anydocker.resources.exec import ExecStream, OnCancel, exec_document, open_exec
 from anydocker.streams import Completed
@@ -60,8 +60,10 @@ class ContainerExec(ContainerBase):
 
         If cancelled: what has been received is lost. The command and what it has started are found by a variable in
         their environment (``ANYDOCKER_EXEC``) and killed, for which the engine has ten seconds. That takes ``sh`` and
-        ``grep`` in the container: where the image has none, the command goes on.
+        ``grep`` in the container: where the image has none, the command goes on. So does, mostly, what has changed
+        its user.
         """
+        check_input(input)
         async with self.open_exec(
             command,
             env=env,

@@ -11,6 +11,7 @@ import attrs
 from anydocker._files import Upload, upload_body
 from anydocker._wire.archive import ArchiveInfo, parse_archive_info
 from anydocker._wire.reference import ImageReference
+from anydocker.errors import NotFound
 from anydocker.resources.container._base import ContainerBase
 from anydocker.streams import ArchiveStream, BodyStream
 
@@ -39,7 +40,12 @@ class ContainerFiles(ContainerBase):
             ValueError: The path is empty.
         """
         query = {"path": _checked(path)}
-        response = await self._docker.request("HEAD", f"{self._path}/archive", query=query)
+        try:
+            response = await self._docker.request("HEAD", f"{self._path}/archive", query=query)
+        except NotFound as exc:
+            # The answer to HEAD has no room for a reason.
+            message = f"no such container, or no {path!r} in it"
+            raise NotFound(message, exc.status, exc.method, exc.path) from exc
         return parse_archive_info(response.headers.get("x-docker-container-path-stat"))
 
     @asynccontextmanager
@@ -89,7 +95,7 @@ class ContainerFiles(ContainerBase):
 
         Raises:
             NotFound: There is no such container, or no such path in it.
-            BadRequest: The path is no directory, or the source no tar.
+            BadRequest: The path is no directory, or the source no tar. (Some engines answer 500: EngineFault.)
             Forbidden: The path is read-only.
             TypeError: The source is none of these.
             ValueError: The path is empty.
@@ -156,7 +162,7 @@ class ContainerFiles(ContainerBase):
 
         If cancelled: there may be an image.
         """
-        name = None if reference is None else ImageReference.parse(reference).with_default_tag()
+        name = None if reference is None else ImageReference.parse_new(reference)
         query = {
             "container": self.id,
             "repo": name.repository if name else None,

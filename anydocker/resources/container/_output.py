@@ -11,9 +11,10 @@ import anyio
 import attrs
 
 from anydocker._concurrency import hidden_task_group
+from anydocker._wire.checks import check_type
 from anydocker._wire.query import encode_timestamp
 from anydocker.errors import ContainerFailed, TruncatedStream
-from anydocker.resources._conversation import SETTLE_SECONDS, Input, converse
+from anydocker.resources._conversation import SETTLE_SECONDS, Input, check_input, converse
 from anydocker.resources.container._state import ContainerState
 from anydocker.streams import (
     AttachStream,
@@ -106,6 +107,7 @@ class ContainerOutput(ContainerState):
         """
         if not (stdout or stderr):
             raise ValueError("logs of neither stream: leave stdout or stderr True")
+        check_type("tail", tail, "a number of lines, or None for all", int)
         if tail is not None and tail < 0:
             msg = f"tail={tail!r}: a number of lines, or None for all"
             raise ValueError(msg)
@@ -162,6 +164,7 @@ class ContainerOutput(ContainerState):
 
         If cancelled: the container goes on; what has been received is lost.
         """
+        check_input(input)
         state = (await self.inspect())["State"]
         if state["Status"] in _ENDED:
             # To an attach the engine would only answer after the next start.

@@ -102,9 +102,13 @@ class ContainerState(ContainerBase):
         Raises:
             NotFound: There is no such container.
             Conflict: It is not running.
+            ValueError: The signal is empty.
 
         If cancelled: the signal may have been sent.
         """
+        if not signal:
+            # An engine takes it for SIGKILL.
+            raise ValueError("signal is empty: name one, such as 'SIGTERM'")
         await self._act("kill", signal=signal)
 
     async def pause(self) -> None:

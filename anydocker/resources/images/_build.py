@@ -13,6 +13,7 @@ from anydocker import context as build_context
 from anydocker._files import upload_body
 from anydocker._wire.auth import auth_header
 from anydocker._wire.build import BuildLimits, build_query
+from anydocker._wire.checks import check_type
 from anydocker._wire.query import Filters, encode_filters
 from anydocker.auth import Credentials, find_all_credentials
 from anydocker.errors import ProtocolError
@@ -174,6 +175,9 @@ class ImageBuild:
             squash=squash,
             limits=limits,
         )
+        check_type("auth", auth, "a mapping of hosts to Credentials", Mapping)
+        for credentials in (auth or {}).values():
+            check_type("auth", credentials, "a mapping of hosts to Credentials", Credentials)
         prepared = await _prepare(source, dockerfile, dockerfile_text, remote)
         query |= {"dockerfile": prepared.dockerfile, "remote": remote}
         headers = {"Content-Type": "application/x-tar"}

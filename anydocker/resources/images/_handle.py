@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast, final
 
 import attrs
 
-from anydocker._wire.platform import platform_document
+from anydocker._wire.platform import platform_document, platform_documents
 from anydocker._wire.query import QueryValue, path_segment
 from anydocker._wire.reference import ImageReference
 
@@ -131,10 +131,7 @@ class Image:
 
         If cancelled: the name may have been given.
         """
-        new = ImageReference.parse(reference).with_default_tag()
-        if new.digest is not None:
-            msg = f"{reference!r}: a digest follows from what an image is, it cannot be given: name a tag"
-            raise ValueError(msg)
+        new = ImageReference.parse_new(reference)
         query = {"repo": new.repository, "tag": new.tag}
         await self._docker.request("POST", f"{self._path}/tag", query=query)
 
@@ -195,7 +192,7 @@ class Image:
         query: dict[str, QueryValue] = {
             "force": force,
             "noprune": not prune,
-            "platforms": [platform_document(platform) for platform in platforms],
+            "platforms": platform_documents(platforms),
         }
         response = await self._docker.request("DELETE", self._path, query=query, own_connection=True)
         return cast("list[ImageDeleteResponseItem]", response.json())

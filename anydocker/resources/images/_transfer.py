@@ -11,8 +11,9 @@ import attrs
 
 from anydocker._files import Upload, upload_body
 from anydocker._wire.auth import auth_header
+from anydocker._wire.checks import check_type
 from anydocker._wire.container import container_document
-from anydocker._wire.platform import platform_document
+from anydocker._wire.platform import platform_document, platform_documents
 from anydocker._wire.query import QueryValue, path_segment
 from anydocker._wire.reference import DEFAULT_DOMAIN, ImageReference
 from anydocker.auth import Credentials, find_credentials
@@ -112,6 +113,7 @@ class ImageTransfer:
         Yields:
             Steps, as :class:`~anydocker.Progress` values. Leaving the block before the end stops the pull.
         """
+        check_type("auth", auth, "Credentials", Credentials)
         image = ImageReference.parse(reference)
         if all_tags:
             _check_bare(image, "pull")
@@ -189,6 +191,7 @@ class ImageTransfer:
         Yields:
             Steps, as :class:`~anydocker.Progress` values. Leaving the block before the end stops the push.
         """
+        check_type("auth", auth, "Credentials", Credentials)
         image = ImageReference.parse(reference)
         if image.digest is not None:
             msg = f"{reference!r}: an image is pushed by its tag; its digest follows from what it is"
@@ -263,7 +266,7 @@ class ImageTransfer:
             self._docker.require("1.48", "load(platforms=...)")
         query: dict[str, QueryValue] = {
             "quiet": False,
-            "platform": [platform_document(platform) for platform in platforms],
+            "platform": platform_documents(platforms),
         }
         content = upload_body(source, "source")
         async with (
@@ -345,7 +348,7 @@ class ImageTransfer:
 
         If cancelled: there is no image, or a complete one.
         """
-        name = str(ImageReference.parse(repository).with_default_tag())
+        name = str(ImageReference.parse_new(repository))
         if isinstance(source, Image):
             async with self._open_filesystem(source) as filesystem:
                 return await self.import_(
