@@ -180,13 +180,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_where_a_cut_looks_like_the_end_the_engine_is_asked(silent: int) -> None:
     frames = b"\1\0\0\0\0\0\0\4out\n\2\0\0\0\0\0\0\4err\n\1\0\0\0\0\0\0\4end\n"
     cut = upgraded_reply(frames[:silent])
+    wait = chunked_reply([b'{"StatusCode":0}'])
     routes = {
         "GET /containers/c1/json": json_reply({"Config": {"Tty": False}, "State": {"Status": "running"}}),
         "POST /containers/c1/attach": cut,
         "POST /containers/c1/exec": json_reply({"Id": "e1"}, 201),
         "POST /containers/create": json_reply({"Id": "c1"}, 201),
         "POST /containers/c1/start": Reply(b"HTTP/1.1 204 No Content\r\n\r\n", keep_alive=True),
-        "POST /containers/c1/wait": attrs.evolve(chunked_reply([b'{"StatusCode":0}']), stall_at=60),
+        "POST /containers/c1/wait": attrs.evolve(wait, stall_at=wait.head_size),
         "DELETE /containers/c1": Reply(b"HTTP/1.1 204 No Content\r\n\r\n", keep_alive=True),
         "POST /exec/e1/start": cut,
         "GET /exec/e1/json": json_reply({"Running": True}),
