@@ -265,6 +265,10 @@ def _parse(url: str, source: str, tls: TLSConfig | ssl.SSLContext | None) -> End
         port = parts.port
     except ValueError as exc:
         raise _malformed(url, source, str(exc)) from exc
+    if parts.scheme != "unix" and parts.password is not None:
+        raise ValueError(
+            f"the address from {source} holds a password: an engine takes none, and ssh has keys and agents"
+        )
     if parts.scheme != "unix" and not _is_host_name(parts.hostname or ""):
         raise _malformed(url, source, "the host is not an ASCII name or address")
     match parts.scheme:
@@ -302,8 +306,6 @@ def _parse_tcp(
 def _parse_ssh(url: str, parts: SplitResult, port: int | None, source: str) -> Endpoint:
     if not parts.hostname:
         raise _malformed(url, source, "the host is missing: ssh://USER@HOST:PORT")
-    if parts.password is not None:
-        raise ValueError(f"the ssh address from {source} holds a password: leave that to ssh's keys or its agent")
     if parts.query or parts.fragment:
         raise _malformed(url, source, "only a user, a host, a port and the path of a socket can stand in it")
     # Neither may be taken by ssh for an option.

@@ -8,13 +8,30 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
+import pytest
 
+import anydocker
 from anydocker import Docker, Stream
 from anydocker.testing import ReplayBackend, Reply, json_reply
 
-__all__ = ("API_VERSION", "CALLS", "STREAMS", "Call", "Opener", "StreamRecording", "recorded")
+__all__ = (
+    "API_VERSION",
+    "CALLS",
+    "HOST",
+    "STREAMS",
+    "Call",
+    "Opener",
+    "Recording",
+    "StreamRecording",
+    "every_call",
+    "every_stream",
+    "recorded",
+    "replay",
+    "sweep",
+)
 
 API_VERSION = "1.41"  # of the engine that was recorded
+HOST = "unix:///nowhere"
 DIRECTORY = Path(__file__).parent / "recordings"
 
 Opener: TypeAlias = Callable[[Docker], AbstractAsyncContextManager[Stream[Any]]]
@@ -85,6 +102,11 @@ class Call(Recording):
 
     make: Callable[[Docker], Awaitable[object]] = attrs.field(kw_only=True, repr=False)
 
+    @property
+    def needed(self) -> int:
+        """How many bytes it takes. An exit code is known with its document: nobody waits for the last chunk."""
+        return self.reply.end - (len(b"0\r\n\r\n") if self.name == "wait" else 0)
+
 
 STREAMS = (
     StreamRecording("pull", "POST /images/create", open=lambda d: d.images.open_pull("small:1")),
@@ -117,3 +139,15 @@ CALLS = (
     Call("load", "POST /images/load", make=lambda d: d.images.load(b"tar")),
     Call("import", "POST /images/create", make=lambda d: d.images.import_(b"tar", repository="small:1")),
 )
+
+
+def replay(recording: Recording) -> tuple[ReplayBackend, Docker]:
+    """An engine in memory that gives the recording, and a client of it that has not been entered."""
+    backend = recording.backend()
+    return backend, anydocker.connect(HOST, network_backend=backend)
+
+
+# For thousands of exchanges: once on each event loop, and without the debug mode of asyncio.
+sweep = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+every_stream = pytest.mark.parametrize("recording", STREAMS, ids=lambda recording: recording.name)
+every_call = pytest.mark.parametrize("recording", CALLS, ids=lambda recording: recording.name)

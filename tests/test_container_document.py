@@ -20,6 +20,7 @@ from anydocker._wire.container import (
     exec_command,
     merge,
     port_key,
+    with_address_of_its_own,
 )
 from anydocker._wire.options import ContainerOptions, Device, HealthCheck
 
@@ -334,6 +335,22 @@ def test_the_engine_knows_every_key() -> None:
     assert host <= _keys(types.HostConfig)
     assert endpoint <= _keys(types.EndpointSettings)
     assert own <= _keys(types.ContainerConfig) | {"HostConfig", "NetworkingConfig"}
+
+
+@pytest.mark.parametrize(
+    "networking", [None, {}, {"EndpointsConfig": None}, {"EndpointsConfig": {"net": None, "other": {}}}]
+)
+def test_older_engines_get_no_address_that_was_not_asked_for(networking: object) -> None:
+    document = {"Image": "busybox", "NetworkingConfig": networking}
+    assert with_address_of_its_own(document) == document
+    assert with_address_of_its_own({"Image": "busybox"}) == {"Image": "busybox"}
+
+
+def test_older_engines_get_the_address_as_the_container_s() -> None:
+    options = ContainerOptions(mac_address="02:42:00:00:00:01")
+    document = container_document("busybox", network="net", options=options)
+    assert with_address_of_its_own(document) == document | {"MacAddress": "02:42:00:00:00:01"}
+    assert with_address_of_its_own(document | {"MacAddress": "mine"}) == document | {"MacAddress": "mine"}
 
 
 @pytest.mark.parametrize(

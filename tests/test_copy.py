@@ -244,6 +244,24 @@ async def test_nothing_is_sent_if_there_is_no_place_for_it(
         assert {request.method for request in engine.requests} <= {"HEAD", "GET"}
 
 
+async def test_it_is_the_container_that_is_missing(source: Path) -> None:
+    _, client = replay(HEAD=NOT_FOUND)
+    async with client as d:
+        with pytest.raises(NotFound, match="page not found"):
+            await d.containers.container("c1").copy_to(source, "/t/x")
+
+
+async def test_a_link_that_leads_nowhere_is_no_directory(source: Path) -> None:
+    heads = {"x": head_reply("x", GO_LINK, "/none"), ".": head_reply(".", GO_DIRECTORY)}
+    (source / "link").symlink_to("none")
+    async with scripted_engine({f"HEAD {ARCHIVE}": answers(**heads)}) as engine, anydocker.connect(engine.host) as d:
+        for end in ("/", "/."):
+            with pytest.raises(ArchiveError, match="leads nowhere in the container, and not a directory"):
+                await d.containers.container("c1").copy_to(source, f"/t/x{end}")
+            with pytest.raises(ArchiveError, match="leads nowhere, and not a directory"):
+                await d.containers.container("c1").copy_from("/t", f"{source}/link{end}")
+
+
 async def test_nothing_is_sent_if_there_is_nothing_to_send(tmp_path: Path) -> None:
     backend, client = replay()
     (tmp_path / "file").touch()
@@ -316,7 +334,7 @@ async def test_cancelled_it_closes_what_it_reads(source: Path) -> None:
             async with create_task_group() as group:
                 group.start_soon(d.containers.container("c1").copy_to, source, "/t")
                 # There is no event for what a worker thread has opened.
-                while not open_below(source):  # noqa: ASYNC110
+                while not open_below(source):
                     await anyio.sleep(0.001)
                 group.cancel_scope.cancel()
         assert open_below(source) == []

@@ -66,7 +66,6 @@ BAD = [
     ("tcp://localhost:2375?query", "only a host and a port"),
     ("tcp://localhost:2375#fragment", "only a host and a port"),
     ("tcp://user@localhost:2375", "only a host and a port"),
-    ("tcp://user:secret@localhost:2375", "only a host and a port"),
     ("tcp://[::1", "Invalid IPv6 URL"),
 ]
 
@@ -263,6 +262,7 @@ def test_ssh(url: str, user: str | None, host: str, port: int, path: str | None)
         ("ssh://-oProxyCommand=x", "begin with a dash"),
         ("ssh://-l@box", "begin with a dash"),
         ("ssh://me:secret@box", "holds a password"),
+        ("tcp://me:secret@box", "holds a password"),
         ("ssh://box?query", "only a user"),
     ],
 )

@@ -370,6 +370,7 @@ async def test_connect_unix(listener: tuple[str, socket.socket]) -> None:
 async def test_connect_unix_waits_for_a_place_in_the_backlog(listener: tuple[str, socket.socket]) -> None:
     path, sock = listener
     streams: list[SocketStream] = []
+    accepted: list[socket.socket] = []
 
     async def connect() -> None:
         streams.append(await connect_unix(path))
@@ -378,9 +379,10 @@ async def test_connect_unix_waits_for_a_place_in_the_backlog(listener: tuple[str
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(connect)
-            await anyio.sleep(0.01)
-            assert 0 < len(streams) < 10
-            accepted: list[socket.socket] = []
+            while not streams:
+                await checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            assert len(streams) < 10
             while len(streams) < 10:
                 try:
                     accepted.append(sock.accept()[0])

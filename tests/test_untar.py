@@ -258,6 +258,23 @@ def test_hostile(here: Path, members: tuple[Member, ...], make: Callable[[Path],
     assert unfinished(here) == []
 
 
+@pytest.mark.parametrize("new", [file("d/x"), link("d/x", "f"), hard("d/x", "d/f"), member("d/x", kind=b"6")])
+def test_a_directory_is_not_replaced(here: Path, new: Member) -> None:
+    (here / "d" / "x").mkdir(parents=True)
+    with pytest.raises(ArchiveError, match="is a directory, and cannot be replaced by something else"):
+        run(into(here), directory("d"), file("d/f"), new)
+    assert names(here) == {"d", "d/x", "d/f"}
+
+
+@pytest.mark.parametrize("target", ["d/none", "d/x", "d", "d/sub"])
+def test_a_hard_link_to_no_file_replaces_nothing(here: Path, target: str) -> None:
+    (here / "d").mkdir()
+    (here / "d" / "x").write_text("old")
+    with pytest.raises(ArchiveError, match=f"a hard link to '{target}', which is no file in the archive"):
+        run(into(here), directory("d"), directory("d/sub"), hard("d/x", target))
+    assert (here / "d" / "x").read_text() == "old"
+
+
 def test_a_name_that_is_not_in_the_directory_to_copy(here: Path) -> None:
     with pytest.raises(ArchiveError, match="'e/f', which is not in 'd'"):
         run(into(here), directory("d"), file("e/f"))

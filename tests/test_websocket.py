@@ -300,17 +300,22 @@ async def test_a_read_cancelled_anywhere_can_be_made_again() -> None:
             assert (seen, cancelled) == (SHORT_TEXT, 1), offset
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.usefixtures("known_nonce")
-async def test_cancelled_by_asyncio_itself_while_it_answers_a_ping(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read is still there. Whether the answer is, nobody knows, so nothing can be sent behind it."""
-    _, client = replay()
+# The ping comes with the first piece, and the rest of the output behind it.
+IN_TWO: Final = attrs.evolve(
+    REPLY, split=[REPLY.head_size, REPLY.head_size + len(frames(BytesMessage(b"out\n"), Ping(b"hi")))]
+)
+
+
+@asynccontextmanager
+async def cancelled_answering(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[WebSocketStream, None]:
+    """A stream on which a read was cancelled by asyncio itself while it answered a ping."""
+    _, client = replay(IN_TWO)
     task = asyncio.current_task()
     assert task is not None
     send = BodyStream.send
 
     async def cancelled_send(self: BodyStream, data: bytes) -> None:
-        monkeypatch.undo()
+        monkeypatch.setattr(BodyStream, "send", send)
         task.cancel()
         await send(self, data)
 
@@ -319,9 +324,26 @@ async def test_cancelled_by_asyncio_itself_while_it_answers_a_ping(monkeypatch: 
         with pytest.raises(asyncio.CancelledError):
             await stream.receive()
         task.uncancel()
+        yield stream
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.usefixtures("known_nonce")
+async def test_what_was_read_with_a_ping_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the answer was sent, nobody knows, so nothing can be sent behind it."""
+    async with cancelled_answering(monkeypatch) as stream:
         assert await stream.read() == SHORT_TEXT
         with pytest.raises(TruncatedStream, match="a send was cancelled half-way"):
             await stream.send(b"more")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.usefixtures("known_nonce")
+async def test_what_was_read_with_a_ping_is_gone_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with cancelled_answering(monkeypatch) as stream:
+        await stream.aclose()
+        with pytest.raises(ClosedResourceError):
+            await stream.receive()
 
 
 # -- both directions
@@ -428,8 +450,9 @@ async def test_nobody_takes_the_answer_to_a_ping() -> None:
 BIG: Final = bytes(8 * 1024 * 1024)
 
 
-async def test_a_reader_does_not_wait_for_a_sender() -> None:
+async def test_a_reader_does_not_wait_for_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that reads nothing before its output is read: the answer to a ping goes behind what is being sent."""
+    monkeypatch.setattr("anydocker.streams._websocket.CLEANUP_SECONDS", 3600)
     async with connected() as (server, stream, _), create_task_group() as group:
         group.start_soon(stream.send, BIG)
         await wait_all_tasks_blocked()
@@ -444,7 +467,10 @@ async def test_a_reader_does_not_wait_for_a_sender() -> None:
         assert await server.receive(1) == [Pong(b"1")]
 
 
-async def test_a_send_that_was_cancelled_half_way_is_the_last() -> None:
+async def test_a_send_that_was_cancelled_half_way_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_send(self: BodyStream, data: bytes) -> None:
+        raise AssertionError("this would be inside of the frame")
+
     async with connected() as (server, stream, _):
         async with create_task_group() as group:
             group.start_soon(stream.send, BIG)
@@ -452,7 +478,8 @@ async def test_a_send_that_was_cancelled_half_way_is_the_last() -> None:
             group.cancel_scope.cancel()
         with pytest.raises(TruncatedStream, match="a send was cancelled half-way"):
             await stream.send(b"more")
-        await server.send(Ping(b"no answer, for that would be inside of the frame"), BytesMessage(b"a"))
+        monkeypatch.setattr(BodyStream, "send", no_send)
+        await server.send(Ping(b"1"), BytesMessage(b"a"))
         assert await stream.receive() == b"a"
 
 

@@ -115,20 +115,15 @@ class Exchange:
         """
         Send the request, body and all.
 
-        An engine that refuses an upload answers and closes before it has read all: the failed write is then no
-        error, because the answer says what is wrong.
-
-        Raises:
-            TruncatedStream: The connection broke.
+        An engine that refuses a request answers and closes before it has read all. So a write that fails is no error:
+        the answer says what is wrong, or that there is none does.
         """
         request = self.request
         body = request.body
         head = build_request(request.method, request.target, self._fields())
         if body is None or isinstance(body, bytes):
-            await self._write(head + body if body else head)
-            self._sent = True
-        else:
-            await self._write(head)
+            self._sent = await self._send_part(head + body if body else head)
+        elif await self._send_part(head):
             await self._upload(body)
 
     def _fields(self) -> list[tuple[str, str]]:
@@ -143,16 +138,10 @@ class Exchange:
             fields.append(("Transfer-Encoding", "chunked"))
         return fields
 
-    async def _write(self, data: bytes) -> None:
-        try:
-            await self.stream.write(data)
-        except _NETWORK_ERRORS as exc:
-            raise self._lost("while the request was sent", exc) from exc
-
     async def _upload(self, body: AsyncIterable[bytes]) -> None:
         pieces = aiter(body)
         try:
-            self._sent = await self._upload_all(pieces) and await self._upload_part(_LAST_CHUNK)
+            self._sent = await self._upload_all(pieces) and await self._send_part(_LAST_CHUNK)
         finally:
             close = getattr(pieces, "aclose", None)
             if close is not None:
@@ -166,14 +155,14 @@ class Exchange:
             gathered.append(piece)
             size += len(piece)
             if size >= _UPLOAD_CHUNK:
-                if not await self._upload_part(_chunk(gathered, size)):
+                if not await self._send_part(_chunk(gathered, size)):
                     return False
                 gathered.clear()
                 size = 0
-        return not size or await self._upload_part(_chunk(gathered, size))
+        return not size or await self._send_part(_chunk(gathered, size))
 
-    async def _upload_part(self, data: bytes) -> bool:
-        """Send a part of the body; return whether the engine still takes it."""
+    async def _send_part(self, data: bytes) -> bool:
+        """Send a part of the request; return whether the engine still takes it."""
         try:
             await self.stream.write(data)
         except _NETWORK_ERRORS:

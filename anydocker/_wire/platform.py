@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from anydocker._wire.checks import check_items
+from anydocker._wire.checks import check_items, check_type
 from anydocker._wire.jsonstream import dumps
 
 __all__ = ("platform_document", "platform_documents")
@@ -14,21 +14,16 @@ __all__ = ("platform_document", "platform_documents")
 _PLATFORM: Final = re.compile(r"([a-z0-9_]+)/([a-z0-9_]+)(?:/([a-z0-9_.]+))?", re.IGNORECASE)
 
 
-def platform_document(platform: str) -> str:
+def platform_document(platform: str | None) -> str | None:
     """
-    The JSON document for a platform such as ``linux/arm64/v8``.
+    The JSON document for a platform such as ``linux/arm64/v8``; None for none.
 
     Raises:
+        TypeError: It is not a str.
         ValueError: It is not of that form.
     """
-    match = _PLATFORM.fullmatch(platform)
-    if match is None:
-        msg = f"platform={platform!r}: expected os/architecture or os/architecture/variant, such as linux/arm64"
-        raise ValueError(msg)
-    document = {"os": match[1], "architecture": match[2]}
-    if match[3]:
-        document["variant"] = match[3]
-    return dumps(document).decode()
+    check_type("platform", platform, "a str", str)
+    return None if platform is None else _document(platform)
 
 
 def platform_documents(platforms: Sequence[str]) -> list[str]:
@@ -39,4 +34,15 @@ def platform_documents(platforms: Sequence[str]) -> list[str]:
         TypeError: ``platforms`` is one str, or no sequence of them.
         ValueError: One is not of the form of a platform.
     """
-    return [platform_document(platform) for platform in check_items("platforms", platforms, "a str", str)]
+    return [_document(platform) for platform in check_items("platforms", platforms, "a str", str)]
+
+
+def _document(platform: str) -> str:
+    match = _PLATFORM.fullmatch(platform)
+    if match is None:
+        msg = f"platform={platform!r}: expected os/architecture or os/architecture/variant, such as linux/arm64"
+        raise ValueError(msg)
+    document = {"os": match[1], "architecture": match[2]}
+    if match[3]:
+        document["variant"] = match[3]
+    return dumps(document).decode()

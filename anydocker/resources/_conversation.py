@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final, TypeAlias
 
 from anydocker._concurrency import hidden_task_group
@@ -38,9 +38,19 @@ async def _feed(stream: AttachStream, input: bytes | AsyncIterable[bytes]) -> No
         if isinstance(input, bytes):
             await stream.send(input)
         else:
-            async for piece in input:
-                await stream.send(piece)
+            await _feed_all(stream, aiter(input))
         await stream.send_eof()
     except TruncatedStream:
         # The process has ended without reading it all, as it may. If it was the connection, reading finds out.
         return
+
+
+async def _feed_all(stream: AttachStream, pieces: AsyncIterator[bytes]) -> None:
+    try:
+        async for piece in pieces:
+            await stream.send(piece)
+    finally:
+        # A generator that is left in the middle would be closed by the event loop, at some time.
+        close = getattr(pieces, "aclose", None)
+        if close is not None:
+            await close()

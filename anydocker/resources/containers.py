@@ -257,6 +257,7 @@ class Containers:
             options=options,
             config=config,
         )
+        path_segment(name, "name")
         image_id = (await self._docker.images.get(image)).id
         digest = sha256(dumps([document, platform, image_id])).hexdigest()
         document = merge(document, {"Labels": {_CONFIG_LABEL: digest}})

@@ -77,7 +77,7 @@ class ScriptedEngine:
 
     async def serve(self, stream: SocketStream) -> None:
         """Answer the requests of one connection until it is closed."""
-        await checkpoint()
+        # No checkpoint before the stream has somebody who closes it: the script may end just now.
         connection = Connection(stream)
         self._open.add(connection)
         try:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import pytest
-from anyio import CancelScope, create_task_group, move_on_after
+from anyio import CancelScope, create_task_group, fail_after, move_on_after
 from anyio.lowlevel import checkpoint
 
 from anydocker import Container, Docker, NotFound
@@ -211,8 +211,9 @@ async def test_exec_kills_what_it_has_started(docker: Docker, sleeper: Container
 
     async def check() -> None:
         await clean()
-        while any("4321" in process[-1] for process in (await sleeper.top())["Processes"] or ()):
-            continue
+        with fail_after(10):
+            while any("4321" in process[-1] for process in (await sleeper.top())["Processes"] or ()):
+                continue
 
     await sweep_endless(operation, check)
 

@@ -67,7 +67,7 @@ class Image:
             UnsupportedByEngine: An argument needs a newer version than is spoken.
             ValueError: The platform is malformed.
         """
-        query = {"manifests": manifests or None, "platform": platform and platform_document(platform)}
+        query = {"manifests": manifests or None, "platform": platform_document(platform)}
         if manifests:
             self._docker.require("1.48", "inspect(manifests=True)")
         if platform is not None:
@@ -87,7 +87,7 @@ class Image:
         """
         if platform is not None:
             self._docker.require("1.48", "history(platform=...)")
-        query = {"platform": platform and platform_document(platform)}
+        query = {"platform": platform_document(platform)}
         response = await self._docker.request("GET", f"{self._path}/history", query=query)
         return cast("list[ImageHistoryResponseItem]", response.json())
 
@@ -108,7 +108,7 @@ class Image:
         """
         self._docker.require("1.55", "attestations()")
         query = {
-            "platform": platform and platform_document(platform),
+            "platform": platform_document(platform),
             "type": types,
             "statement": statement or None,
         }

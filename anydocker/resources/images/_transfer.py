@@ -202,7 +202,7 @@ class ImageTransfer:
             image = image.with_default_tag()
         if platform is not None:
             self._docker.require("1.46", "push(platform=...)")
-        query = {"tag": image.tag, "platform": platform and platform_document(platform)}
+        query = {"tag": image.tag, "platform": platform_document(platform)}
         auth = auth or await find_credentials(image.domain or DEFAULT_DOMAIN)
         # Engines before 28 refuse a push without the field, even to a registry that asks for nothing.
         headers = {"X-Registry-Auth": auth.header() if auth else auth_header({})}
@@ -305,7 +305,7 @@ class ImageTransfer:
             path_segment(reference, "references", allow_slash=True)
         if platform is not None:
             self._docker.require("1.48", "open_save(platform=...)")
-        query: dict[str, QueryValue] = {"names": references, "platform": platform and platform_document(platform)}
+        query: dict[str, QueryValue] = {"names": references, "platform": platform_document(platform)}
         async with self._docker.open_request("GET", "/images/get", query=query) as body:
             yield body
 
