@@ -18,7 +18,6 @@ from anydocker.testing import (
     ReplayBackend,
     Reply,
     Request,
-    Route,
     chunked_reply,
     json_reply,
     scripted_engine,
@@ -392,11 +391,8 @@ async def test_an_upload_that_is_cancelled_closes_source_and_connection(waits: s
         finally:
             closed = True
 
-    async def never_read(_: Request, stream: ByteStream) -> None:
-        await anyio.sleep_forever()
-
-    routes: dict[str, Route] = {"PUT /x": attrs.evolve(REFUSED, before_body=True, stall_at=0), "GET /y": never_read}
-    async with scripted_engine(routes) as engine, anydocker.connect(engine.host) as d:
+    route = attrs.evolve(REFUSED, before_body=True, stall_at=0)
+    async with scripted_engine({"PUT /x": route}) as engine, anydocker.connect(engine.host) as d:
         async with anyio.create_task_group() as group:
             group.start_soon(upload, d, source())
             with fail_after(10):

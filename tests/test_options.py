@@ -94,7 +94,7 @@ def test_they_cannot_be_changed() -> None:
         BuildLimits(),
     ]
     for value in values:
-        name = [*attrs.asdict(value)][0]
+        name = next(iter(attrs.asdict(value)))
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(value, name, "other")
 

@@ -61,7 +61,9 @@ async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
     """A name for an image, which is removed after the test."""
     yield label
     for image in await docker.images.list(filters={"reference": [f"{label}*", f"{label}*/*"]}):
-        await image.remove(force=True)
+        for name in (image.summary["RepoTags"] if image.summary else None) or ():
+            # By its name: what another build in the cache goes back to only loses that.
+            await docker.images.image(name).remove(force=True)
 
 
 async def shown(docker: Docker, image: str, *command: str) -> str:
