@@ -42,7 +42,7 @@ def client(routes: Mapping[str, Reply]) -> anydocker.Docker:
 
 async def test_what_is_asked_arrives() -> None:
     async with scripted_engine({"POST /x": json_reply({})}) as engine, anydocker.connect(engine.host) as d:
-        query = {"a": "b c&d", "many": ["1", "2"], "yes": True, "none": None}
+        query: dict[str, Any] = {"a": "b c&d", "many": ["1", "2"], "yes": True, "none": None}
         await d.request("POST", "/x", query=query, headers={"X-Extra": "1"}, json={"ü": [1, None]})
         request = engine.requests[-1]
     assert request.target == "/v1.45/x?a=b%20c%26d&many=1&many=2&yes=1"

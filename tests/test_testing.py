@@ -256,7 +256,7 @@ async def test_the_engine_ends_with_the_process_that_started_it() -> None:
         assert members(namespace)
         process.send_signal(signal.SIGKILL)
         with fail_after(20):
-            while members(namespace):  # noqa: ASYNC110 - the kernel has no event for it
+            while members(namespace):
                 await sleep(0.02)
     finally:
         await run_sync(partial(end, process))

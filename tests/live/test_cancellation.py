@@ -60,7 +60,7 @@ class Stepped(Awaitable[T]):
     def _pass_on(self, trap: Any) -> Generator[Any, Any, Callable[[], Any]]:
         try:
             value = yield trap
-        except BaseException as exc:  # noqa: BLE001 - it is the coroutine's
+        except BaseException as exc:
             error = exc
             return lambda: self._coroutine.throw(error)
         return lambda: self._coroutine.send(value)

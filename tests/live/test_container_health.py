@@ -26,7 +26,7 @@ def often(command: str, retries: int = 1000) -> HealthCheck:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    while not await condition():  # noqa: ASYNC110 - what happens in a container has no event of ours
+    while not await condition():
         await sleep(0.01)
 
 

@@ -124,7 +124,7 @@ async def use(
 
     try:
         await use(docker, container, ready)
-    except Exception as exc:  # noqa: BLE001 - which one it was is asked later
+    except Exception as exc:
         errors[use.__name__] = exc
     else:
         errors[use.__name__] = None

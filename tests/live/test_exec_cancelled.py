@@ -35,7 +35,7 @@ async def running(container: Container) -> set[str]:
 
 
 async def until_running(container: Container, members: set[str] = MEMBERS) -> None:
-    while await running(container) != members:  # noqa: ASYNC110 - a process has no event of ours
+    while await running(container) != members:
         await sleep(0.01)
 
 
