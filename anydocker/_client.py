@@ -272,17 +272,17 @@ class Docker:
             raise UnsupportedByEngine(msg)
 
     async def _negotiate(self) -> ApiVersion:
+        floor = None
         try:
             ping = await self.ping()
+            engine = ApiVersion.parse(ping.api_version)
+            if engine > CEILING or self._pinned is not None:
+                floor = await self._engine_floor()
         except ProtocolError as exc:
             raise ConnectError(self.endpoint.failure(exc)) from exc
         except APIError as exc:
             raise ConnectError(self.endpoint.failure(f"what answers there is no engine: {exc}")) from exc
         self._podman = ping.podman
-        engine = ApiVersion.parse(ping.api_version)
-        floor = None
-        if engine > CEILING or self._pinned is not None:
-            floor = await self._engine_floor()
         if self._pinned is None:
             return negotiate(engine, floor)
         if self._pinned > engine or (floor is not None and self._pinned < floor):
@@ -292,9 +292,12 @@ class Docker:
         return self._pinned
 
     async def _engine_floor(self) -> ApiVersion | None:
-        answer = await self._exchange("GET", "/version")
-        floor = answer.json().get("MinAPIVersion")
-        return ApiVersion.parse(floor) if floor else None
+        document = (await self._exchange("GET", "/version")).json()
+        try:
+            floor = document.get("MinAPIVersion")
+            return ApiVersion.parse(floor) if floor else None
+        except (AttributeError, TypeError, ValueError) as exc:
+            raise ProtocolError("it does not say, as an engine does, which versions it speaks") from exc
 
     # -- the engine
 

@@ -16,7 +16,7 @@ class PendingExit:
 
     def __init__(self, body: BodyStream) -> None:
         self._stream: DecodedStream[Any] = DecodedStream(body, JSONDecoder())
-        self._code: int | None = None
+        self._document: Any = None
 
     async def exit_code(self) -> int:
         """
@@ -29,12 +29,12 @@ class PendingExit:
             StreamError: The engine could not wait; it says why.
             TruncatedStream: The connection ended first.
         """
-        while self._code is None:
+        while self._document is None:
             batch = await self._stream.receive_many()
             if not batch:
                 raise TruncatedStream("the connection ended before the container did")
-            self._code = _exit_code(batch[0])
-        return self._code
+            self._document = batch[0]
+        return _exit_code(self._document)
 
 
 def _exit_code(document: dict[str, Any]) -> int:
