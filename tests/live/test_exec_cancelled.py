@@ -134,6 +134,15 @@ async def test_nobody_elses_command_is_killed(container: Container) -> None:
         assert await running(container) == {"1001", "1002"}
 
 
+async def test_in_a_container_of_another_user(docker: Docker) -> None:
+    async with docker.containers.open_run("busybox", ["sleep", "86400"], user="3", network="none") as container:
+        async with create_task_group() as group:
+            group.start_soon(run_family, container)
+            await until_running(container)
+            group.cancel_scope.cancel()
+        assert await running(container) == set()
+
+
 async def test_cancelled_at_once(container: Container) -> None:
     for delay in (0, 0.001, 0.005, 0.02):
         with CancelScope() as scope:
