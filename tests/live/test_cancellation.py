@@ -238,7 +238,7 @@ async def test_attach(docker: Docker, label: str, clean: Check) -> None:
 
 
 async def test_build(docker: Docker, label: str, clean: Check) -> None:
-    text = f"FROM busybox\nLABEL {label}=1\nENV A=1\n"
+    text = f"FROM busybox\nLABEL {label}=1\n"
 
     async def operation() -> None:
         await docker.images.build(dockerfile_text=text, tags=[label], no_cache=True)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
 
 import pytest
 from anyio import EndOfStream, create_task_group
@@ -53,7 +52,7 @@ async def test_a_sample_says_what_the_command_line_says(busy: Container, cli: CL
     received, sent = (size(part) for part in shown["NetIO"].split("/"))
     assert abs(sample.network_received - received) < 20_000
     assert abs(sample.network_sent - sent) < 20_000
-    assert sample.raw["id"] == busy.id
+    assert {"read", "preread", "cpu_stats", "precpu_stats", "memory_stats", "pids_stats"} <= {*sample.raw}
 
 
 async def test_a_stream_of_samples(docker: Docker, busy: Container) -> None:
@@ -99,8 +98,3 @@ async def test_many_at_once(docker: Docker, sleeper: Container) -> None:
         await docker.ping()
     assert len(found) == 40
     assert {one.name for one in found} == {(await sleeper.inspect())["Name"].removeprefix("/")}
-
-
-async def test_the_document_is_all_there(sleeper: Container) -> None:
-    raw: dict[str, Any] = (await sleeper.stats()).raw
-    assert {"read", "preread", "cpu_stats", "precpu_stats", "memory_stats", "pids_stats", "name", "id"} <= {*raw}
