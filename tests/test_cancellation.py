@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 import attrs
@@ -126,8 +126,8 @@ async def test_a_read_cancelled_before_it_began_takes_nothing(recording: StreamR
 
 
 def as_list(got: Any) -> list[Any]:
-    if isinstance(got, list):
-        return cast("list[Any]", got)
+    if hasattr(got, "append"):
+        return list(got)
     return [] if got is None else [got]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
 from anyio import BusyResourceError, CancelScope, ClosedResourceError, Event, fail_after
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.lowlevel import checkpoint
 
 import anydocker
@@ -337,6 +340,31 @@ async def test_an_answer_that_comes_before_the_upload_is_complete_is_taken() -> 
         assert response.json() == {"early": True}
         with fail_after(10):
             await engine.wait_connections(0)
+
+
+async def test_a_connection_whose_upload_was_not_taken_is_not_used_again(tmp_path: Path) -> None:
+    """The engine reads no more and answers, but does not close."""
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(b"HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Length: 0\r\n\r\n")
+            with suppress(anyio.EndOfStream):
+                await stream.receive(100)
+                stream.extra(SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)
+                await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                await finished.wait()
+
+    finished = Event()
+    path = tmp_path / "d.sock"
+    async with await anyio.create_unix_listener(path) as listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, serve)
+        with fail_after(10):
+            async with anydocker.connect(f"unix://{path}") as d:
+                assert (await d.request("PUT", "/x", body=pieces(*[100_000] * 30))).body == b"ok"
+                assert d.statistics().idle_connections == 0
+        finished.set()
+        group.cancel_scope.cancel()
 
 
 async def test_an_upload_nobody_answers_is_truncated() -> None:
