@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
-from anyio import create_task_group, sleep
+from anyio import ClosedResourceError, create_task_group, sleep
 from anyio.to_thread import run_sync
 
 import anydocker
@@ -312,6 +312,16 @@ async def test_cancelled_by_asyncio_while_it_opens_the_file(tmp_path: Path, monk
             await task
     assert names_in(tmp_path) == []
     assert found[0].closed
+
+
+async def test_a_file_is_not_opened_when_its_write_was_given_up(tmp_path: Path) -> None:
+    """The worker thread may have begun only after asyncio's cancellation."""
+    part: Any = vars(files)["_Part"](str(tmp_path / "a"))
+    part.discard()
+    with pytest.raises(ClosedResourceError):
+        part.open()
+    part.complete()
+    assert names_in(tmp_path) == []
 
 
 async def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
