@@ -213,9 +213,10 @@ async def test_what_feeds_a_process_ends_with_the_call() -> None:
         "POST /exec/e1/start": upgraded_reply(b"\1\0\0\0\0\0\0\4out\n"),
         "GET /exec/e1/json": json_reply({"Running": False, "ExitCode": 0}),
     }
+    source = endless()  # held, so that it is not closed for want of an owner
     before = {task.id for task in get_running_tasks()}
     async with anydocker.connect(HOST, network_backend=ReplayBackend(routes)) as d:
-        done = await d.containers.container("c1").exec(["cat"], input=endless())
+        done = await d.containers.container("c1").exec(["cat"], input=source)
         assert {task.id for task in get_running_tasks()} == before
     assert done == anydocker.Completed(0, b"out\n")
 
