@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 import h11
 import httpcore
-from anyio import BrokenResourceError, ClosedResourceError, ResourceGuard
+from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, ResourceGuard
 from anyio.lowlevel import checkpoint
 
 from anydocker._transport.network import close_now
@@ -95,7 +95,7 @@ class Exchange:
         self._pieces: list[Any] = []
         self._collected: list[bytes] = []
         self._sent = False
-        self._receiving = ResourceGuard("receiving from")
+        self._receiving = False
         self._sending = ResourceGuard("sending to")
 
     @property
@@ -179,16 +179,22 @@ class Exchange:
             ProtocolError: What came is not HTTP.
             TruncatedStream: The connection ended before the head did.
         """
-        with self._receiving:
+        self._begin_receiving()
+        try:
             while self._body is None:
-                data = await self._read()
+                try:
+                    data = await self.stream.read(_READ_SIZE)
+                except _NETWORK_ERRORS as exc:
+                    raise self._lost(exc) from exc
                 if data:
                     self.answered = True
                     self._receive_head_data(data)
                 elif self.answered:
                     raise TruncatedStream(f"the connection ended inside the head of the answer to {self.request.name}")
                 else:
-                    raise self._lost("before it answered")
+                    raise self._lost()
+        finally:
+            self._receiving = False
 
     def _receive_head_data(self, data: bytes) -> None:
         data = self._head = self._head + data
@@ -249,10 +255,11 @@ class Exchange:
             ProtocolError: The framing of the body is broken.
             BusyResourceError: Another task is receiving.
         """
-        with self._receiving:
-            body = self._body
-            if body is None:
-                raise ClosedResourceError
+        body = self._body
+        if body is None:
+            raise ClosedResourceError
+        self._begin_receiving()
+        try:
             if self._pieces or body.ended:
                 await checkpoint()
             while not self._pieces:
@@ -260,13 +267,24 @@ class Exchange:
                     raise body.error
                 if body.ended:
                     break
-                data = await self._read()
+                try:
+                    data = await self.stream.read(_LARGE_READ_SIZE if self.coarse else _READ_SIZE)
+                except _NETWORK_ERRORS as exc:
+                    raise self._lost(exc) from exc
                 if data:
                     self._pieces = body.receive_data(data)
                 else:
                     body.receive_eof()
-            pieces, self._pieces = self._pieces, []
-            return pieces
+        finally:
+            self._receiving = False
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    def _begin_receiving(self) -> None:
+        # anyio's ResourceGuard does the same, at the cost of a context manager for each read.
+        if self._receiving:
+            raise BusyResourceError("receiving from")
+        self._receiving = True
 
     def fuse_frames(self, frames: FrameDecoder) -> ChunkedFrameDecoder | None:
         """
@@ -299,14 +317,8 @@ class Exchange:
                 raise ProtocolError(f"the answer to {self.request.name} is longer than {limit} bytes")
         return b"".join(self._collected)
 
-    async def _read(self) -> bytes:
-        try:
-            return await self.stream.read(_LARGE_READ_SIZE if self.coarse else _READ_SIZE)
-        except _NETWORK_ERRORS as exc:
-            when = "before the end of its answer" if self.answered else "before it answered"
-            raise self._lost(when, exc) from exc
-
-    def _lost(self, when: str, exc: BaseException | None = None) -> TruncatedStream:
+    def _lost(self, exc: BaseException | None = None) -> TruncatedStream:
+        when = "before the end of its answer" if self.answered else "before it answered"
         why = f": {exc}" if exc is not None and str(exc) else ""
         return TruncatedStream(f"the connection to the engine broke {when} ({self.request.name}){why}")
 

@@ -21,7 +21,7 @@ from anyio.to_thread import run_sync
 
 from anydocker._concurrency import without_waiting
 from anydocker._endpoint import Endpoint, TLSConfig
-from anydocker._transport.sockets import connect_tcp, connect_unix
+from anydocker._transport.sockets import SocketStream, connect_tcp, connect_unix
 from anydocker._transport.ssh import connect_ssh
 from anydocker._transport.tls import TLSStream, tls_failure
 from anydocker.errors import ConnectError
@@ -97,6 +97,21 @@ def _is_readable(sock: socket.socket) -> bool:
     return True
 
 
+class SocketConnection(RawStream):
+    """A raw connection that is a socket, read without the layers between: there is one read for each batch of values."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        super().__init__(stream)
+        self._receiver = stream.receiver
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Receive up to ``max_bytes``; ``b""`` is the end. ``timeout`` is ignored: the caller has a cancel scope."""
+        try:
+            return await self._receiver.receive(max_bytes)
+        except OSError as exc:
+            raise httpcore.ReadError(exc.strerror or str(exc)) from exc
+
+
 class Backend(httpcore.AsyncNetworkBackend):
     """Dials Unix and TCP sockets over anyio streams, on trio and on asyncio."""
 
@@ -107,7 +122,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> RawStream:
         """Connect to a Unix socket; raises OSError."""
-        return RawStream(await connect_unix(path))
+        return SocketConnection(await connect_unix(path))
 
     async def connect_tcp(
         self,
@@ -118,7 +133,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> RawStream:
         """Connect to a TCP port; raises OSError."""
-        return RawStream(await connect_tcp(host, port))
+        return SocketConnection(await connect_tcp(host, port))
 
     async def sleep(self, seconds: float) -> None:
         """Sleep."""

@@ -30,16 +30,21 @@ _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAG
 
 
 class SocketStream(ByteStream):
-    """A connected, non-blocking socket."""
+    """
+    A connected, non-blocking socket.
+
+    Attributes:
+        receiver: What reads from it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._receiver = make_receiver(sock)
+        self.receiver = make_receiver(sock)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Receive what is there, or wait for it. A cancelled call has taken nothing."""
         try:
-            data = await self._receiver.receive(max_bytes)
+            data = await self.receiver.receive(max_bytes)
         except OSError as exc:
             raise self._reason(exc) from exc
         if not data:
@@ -70,7 +75,7 @@ class SocketStream(ByteStream):
     async def aclose(self) -> None:
         """Close the socket, at once."""
         if self._socket.fileno() >= 0:
-            self._receiver.close()
+            self.receiver.close()
             self._socket.close()
         await checkpoint()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, Self, TypeVar, cast
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anydocker._transport.exchange import Exchange
-    from anydocker._wire.chunked_frames import ChunkedFrameDecoder
-    from anydocker._wire.frames import FrameDecoder
 
 __all__ = (
     "BodyStream",
@@ -30,7 +28,6 @@ __all__ = (
     "Decoder",
     "DocumentDecoder",
     "Stream",
-    "fuse_frames",
     "section",
     "warn_if_dropped",
 )
@@ -162,7 +159,7 @@ class BodyStream(Stream[bytes]):
         self.headers: Mapping[str, str] = exchange.headers
 
     async def _receive_batch(self) -> list[bytes]:
-        self._check_open()
+        self.check_open()
         pieces = await self._exchange.receive_many()
         self._ended = not pieces
         return pieces
@@ -176,7 +173,7 @@ class BodyStream(Stream[bytes]):
             BusyResourceError: Another task is sending.
             ClosedResourceError: The block that opened the stream has ended.
         """
-        self._check_open()
+        self.check_open()
         await self._exchange.send_data(data)
 
     async def send_eof(self) -> None:
@@ -187,7 +184,7 @@ class BodyStream(Stream[bytes]):
             DockerError: The connection is of a kind that cannot be closed in one direction.
             ClosedResourceError: The block that opened the stream has ended.
         """
-        self._check_open()
+        self.check_open()
         await self._exchange.send_eof()
 
     async def read(self) -> bytes:
@@ -216,7 +213,8 @@ class BodyStream(Stream[bytes]):
         self._closed = True
         await self._exchange.close()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise ClosedResourceError if the block that opened the stream has ended."""
         if self._closed:
             raise ClosedResourceError
 
@@ -250,17 +248,23 @@ class DecodedStream(Stream[T]):
     def __init__(self, body: BodyStream, decoder: Decoder[T]) -> None:
         super().__init__()
         self._body = body
+        self._exchange = body._exchange  # pyright: ignore[reportPrivateUsage]  # this module's own
+        self._exchange.coarse = False
         self._decoder = decoder
-        read_much(body, much=False)
 
     async def _receive_batch(self) -> list[T]:
         if self._decoder.error is not None:
             raise self._decoder.error
-        pieces = await self._body.receive_many()
+        pieces = await self._receive_pieces()
         if pieces:
             return self._decoder.receive_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         self._ended = True
         return self._decoder.receive_eof()
+
+    def _receive_pieces(self) -> Awaitable[list[Any]]:
+        """What one read brought of the body. The body's own batches are left out: they are empty."""
+        self._body.check_open()
+        return self._exchange.receive_many()
 
     async def _close(self) -> None:
         await self._body.aclose()
@@ -305,16 +309,6 @@ class DocumentDecoder(Generic[T]):
 
 def _is_object(document: object) -> bool:
     return isinstance(document, dict)
-
-
-def fuse_frames(body: BodyStream, frames: FrameDecoder) -> ChunkedFrameDecoder | None:
-    """Have frames decoded together with the chunks they come in, if they do: then the body gives frames from now on."""
-    return body._exchange.fuse_frames(frames)  # pyright: ignore[reportPrivateUsage]  # this module's own
-
-
-def read_much(body: BodyStream, *, much: bool) -> None:
-    """Read more at a time, which pays for large values, or less, which pays for small ones."""
-    body._exchange.coarse = much  # pyright: ignore[reportPrivateUsage]  # this module's own
 
 
 def section(document: dict[str, Any], key: str) -> dict[str, Any]:

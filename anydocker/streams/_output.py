@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 import attrs
 
 from anydocker._wire.frames import Frame, FrameDecoder, TextDecoder
 from anydocker._wire.lines import Line, LineDecoder
-from anydocker.streams._base import BodyStream, DecodedStream, Stream, fuse_frames, read_much
+from anydocker.streams._base import BodyStream, DecodedStream, Stream
 
 __all__ = ("AttachStream", "Completed", "LineStream", "Output", "OutputStream")
 
@@ -75,16 +75,16 @@ class OutputStream(DecodedStream[Frame]):
         frames = None if tty else FrameDecoder()
         super().__init__(body, frames or TextDecoder())
         self.tty = tty
-        self._fused = fuse_frames(body, frames) if frames is not None else None
+        self._fused = self._exchange.fuse_frames(frames) if frames is not None else None
 
     async def _receive_batch(self) -> list[Frame]:
         fused = self._fused
         if fused is None:
             frames = await super()._receive_batch()
         else:
-            frames = cast("list[Frame]", await self._body.receive_many())
+            frames = await self._receive_pieces()
             self._ended = not frames
-        read_much(self._body, much=len(frames) <= _FEW_FRAMES and (fused is None or fused.in_step))
+        self._exchange.coarse = len(frames) <= _FEW_FRAMES and (fused is None or fused.in_step)
         return frames
 
     def lines(self) -> LineStream:
