@@ -30,10 +30,14 @@ __all__ = ("Exchange", "Request")
 
 # Bytes of a head. Go's net/http sends at most 1 MiB; engines send some hundred bytes, a path stat a few thousand.
 _MAX_HEAD: Final = 64 * 1024
-# Bytes asked of a socket at a time. Many small values are best taken out of what fits into a processor's cache; for
-# few large ones it pays to read all that a Unix socket can hold (208 KiB).
+# Bytes asked of a socket at a time, at first, at least and at most: a Unix socket never holds more than 208 KiB.
 _READ_SIZE: Final = 64 * 1024
+_SMALL_READ_SIZE: Final = 16 * 1024
 _LARGE_READ_SIZE: Final = 256 * 1024
+# Values of one read. More of them fill the processor's cache, and set off the garbage collector (at 700 new objects in
+# CPython 3.11); with fewer, what a read costs counts.
+_MANY_VALUES: Final = 512
+_FEW_VALUES: Final = 16
 # Bytes of an upload put into one chunk: small pieces are gathered, because every chunk is a write.
 _UPLOAD_CHUNK: Final = 128 * 1024
 
@@ -75,7 +79,8 @@ class Exchange:
     Attributes:
         request: What was asked.
         answered: Whether a byte of the response has come.
-        coarse: Whether few large values are expected of the body: then more is read at a time.
+        read_size: Bytes asked of the connection at a time.
+        filled: Whether the last read brought as many as it was asked for.
         status: The status of the response; 0 until its head has come.
         headers: The fields of the response, by their lower-case names.
     """
@@ -86,7 +91,8 @@ class Exchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.answered = False
-        self.coarse = False
+        self.read_size = _READ_SIZE
+        self.filled = False
         self._authority = authority
         self._h11: h11.Connection | None = None  # only for a head that is not plain
         self._head = b""  # what has come of the head of the response
@@ -268,9 +274,10 @@ class Exchange:
                 if body.ended:
                     break
                 try:
-                    data = await self.stream.read(_LARGE_READ_SIZE if self.coarse else _READ_SIZE)
+                    data = await self.stream.read(self.read_size)
                 except _NETWORK_ERRORS as exc:
                     raise self._lost(exc) from exc
+                self.filled = len(data) >= self.read_size
                 if data:
                     self._pieces = body.receive_data(data)
                 else:
@@ -285,6 +292,21 @@ class Exchange:
         if self._receiving:
             raise BusyResourceError("receiving from")
         self._receiving = True
+
+    def expect_bytes(self) -> None:
+        """Read as much at a time as there can be: the body is bytes, and nothing is made of them."""
+        self.read_size = _LARGE_READ_SIZE
+
+    def expect_values(self) -> None:
+        """Read a moderate amount at a time, until it is known how large the values are that the body holds."""
+        self.read_size = _READ_SIZE
+
+    def adapt_read_size(self, values: int) -> None:
+        """Read more at a time, or less, after a read that was filled and brought this many values."""
+        if values > _MANY_VALUES:
+            self.read_size = max(self.read_size // 2, _SMALL_READ_SIZE)
+        elif values <= _FEW_VALUES:
+            self.read_size = min(self.read_size * 2, _LARGE_READ_SIZE)
 
     def fuse_frames(self, frames: FrameDecoder) -> ChunkedFrameDecoder | None:
         """

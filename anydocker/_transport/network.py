@@ -98,7 +98,7 @@ def _is_readable(sock: socket.socket) -> bool:
 
 
 class SocketConnection(RawStream):
-    """A raw connection that is a socket, read without the layers between: there is one read for each batch of values."""
+    """A raw connection that is a socket, read without the layers between: every batch of values costs a read."""
 
     def __init__(self, stream: SocketStream) -> None:
         super().__init__(stream)

@@ -19,8 +19,8 @@ from anydocker.errors import ProtocolError, TruncatedStream
 
 __all__ = ("ChunkedDecoder",)
 
-# Bytes of a chunk that are kept until it is whole. Engines flush at most 32 KiB at a time.
-_KEPT_CHUNK: Final = 64 * 1024
+# Bytes of a chunk that are kept until it is whole: enough for a line of a log or a document.
+_KEPT_CHUNK: Final = 4 * 1024
 # Bytes of a size line with its extensions, the limit of Go's net/http.
 _MAX_SIZE_LINE: Final = 4096
 # Bytes of a trailer section, the limit of h11 and of most servers for a head.

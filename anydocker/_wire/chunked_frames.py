@@ -111,25 +111,29 @@ class ChunkedFrameDecoder:
         known = self._known
         width = self._width
         append = out.append
+        make = frame
         total = len(data)
-        pos = 0
-        while True:
-            entry = known.get(data[pos : pos + width])
-            if entry is None:
-                self._width = self._learn(data, pos)
-                if not self._width:
+        size = pos = 0
+        start = width
+        while pos < total:
+            try:
+                name, size = known[data[pos:start]]
+            except KeyError:
+                width = self._width = self._learn(data, pos)
+                if not width:
                     return self._unusual(data, pos)
-                width = self._width
-                entry = known[data[pos : pos + width]]
-            stop = pos + width + entry[1]
-            if stop > total:
-                self._kept = data[pos:]
-                return b""
-            append(frame((entry[0], data[pos + width : stop])))
-            pos = stop
-            if pos == total:
-                self._kept = b""
-                return b""
+                start = pos + width
+                continue
+            pos = start + size
+            append(make((name, data[start:pos])))
+            start = pos + width
+        if pos > total:
+            # Looked at here, once: the last one is not whole.
+            out.pop()
+            self._kept = data[pos - size - width :]
+        else:
+            self._kept = b""
+        return b""
 
     def _learn(self, data: bytes, pos: int) -> int:
         """Remember the prefix at ``pos``, and return its width; 0: there is none that can be used."""
@@ -147,7 +151,7 @@ class ChunkedFrameDecoder:
 
     def _unusual(self, data: bytes, pos: int) -> bytes:
         rest = data[pos:]
-        if _BEGINNING.fullmatch(rest):
+        if rest == b"\r\n" or _BEGINNING.fullmatch(rest):
             self._kept = rest
             return b""
         if not rest.startswith(b"\r\n"):

@@ -13,11 +13,10 @@ it lost its step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from struct import Struct
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Final, Literal, NamedTuple
 
+from anydocker._wire.records import maker, record
 from anydocker.errors import ProtocolError, StreamError, TruncatedStream
 
 __all__ = ("MAX_FRAME", "STREAMS", "Frame", "FrameDecoder", "StreamName", "TextDecoder", "frame")
@@ -35,6 +34,7 @@ StreamName = Literal["stdout", "stderr"]
 STREAMS: Final[dict[int, StreamName]] = {0: "stdout", 1 << 24: "stdout", 2 << 24: "stderr"}
 
 
+@record
 class Frame(NamedTuple):
     """A piece of output, as the engine flushed it."""
 
@@ -44,9 +44,7 @@ class Frame(NamedTuple):
     """The bytes written. A piece, not a line: it may end inside a line or a character."""
 
 
-# A frame is made for every flush of the engine: the generated __new__ costs three times as much.
-_NEW: Final = cast("Any", tuple).__new__
-frame = cast("Callable[[tuple[StreamName, bytes]], Frame]", partial(_NEW, Frame))
+frame = maker(Frame)
 
 
 class FrameDecoder:
@@ -106,38 +104,50 @@ class FrameDecoder:
     def _decode(self, data: bytes, out: list[Frame]) -> None:
         known = self._known
         append = out.append
+        make = frame
         total = len(data)
-        pos = 0
         needed = 8
+        size = pos = 0
+        start = 8
         while pos < total:
-            entry = known.get(data[pos : pos + 8])
-            if entry is None:
-                if total - pos < 8:
+            try:
+                name, size = known[data[pos:start]]
+            except KeyError:
+                if start > total:
                     break
-                entry = self._parse_header(data, pos)
-            stop = pos + 8 + entry[1]
-            if stop > total:
-                needed = stop - pos
-                break
-            if entry[1]:
-                append(frame((entry[0], data[pos + 8 : stop])))
-            pos = stop
+                stop = start + self._learn(data, pos)
+                if stop > total:
+                    needed = stop - pos
+                    break
+                if stop > start:
+                    continue
+                pos = stop  # an empty frame is no output
+            else:
+                pos = start + size
+                append(make((name, data[start:pos])))
+            start = pos + 8
+        if pos > total:
+            # Looked at here, once: the last one is not whole.
+            out.pop()
+            needed = size + 8
+            pos -= needed
         self._needed = needed
         self._kept_size = total - pos
         self._kept = [data[pos:]] if pos < total else []
 
-    def _parse_header(self, data: bytes, pos: int) -> tuple[StreamName, int]:
+    def _learn(self, data: bytes, pos: int) -> int:
+        """Remember the header at ``pos``; return the length of its frame."""
         kind, size = _HEADER.unpack_from(data, pos)
         if size > MAX_FRAME or (kind not in STREAMS and kind != _SYSTEM_ERROR):
             raise ProtocolError(f"not the header of a frame: {data[pos : pos + 8]!r}")
-        if kind == _SYSTEM_ERROR:
-            if pos + 8 + size <= len(data):
-                raise StreamError(data[pos + 8 : pos + 8 + size].decode(errors="replace"))
-            return "stderr", size  # it is not whole yet, so nothing comes of it
-        if len(self._known) >= _MAX_REMEMBERED:
-            self._known.clear()
-        entry = self._known[data[pos : pos + 8]] = (STREAMS[kind], size)
-        return entry
+        if kind != _SYSTEM_ERROR:
+            if len(self._known) >= _MAX_REMEMBERED:
+                self._known.clear()
+            if size:
+                self._known[data[pos : pos + 8]] = (STREAMS[kind], size)
+        elif pos + 8 + size <= len(data):
+            raise StreamError(data[pos + 8 : pos + 8 + size].decode(errors="replace"))
+        return int(size)
 
 
 class TextDecoder:

@@ -8,11 +8,11 @@ a whole, and no character can be split. Bytes that are not UTF-8 become U+FFFD.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from anydocker._wire.frames import Frame, StreamName
+from anydocker._wire.records import maker, record
 
 __all__ = ("MAX_LINE", "Line", "LineDecoder")
 
@@ -20,6 +20,7 @@ __all__ = ("MAX_LINE", "Line", "LineDecoder")
 MAX_LINE: Final = 1024 * 1024
 
 
+@record
 class Line(NamedTuple):
     """A line of output."""
 
@@ -29,8 +30,7 @@ class Line(NamedTuple):
     """The line without its line feed (or carriage return and line feed); bytes that are not UTF-8 are U+FFFD."""
 
 
-_NEW: Final = cast("Any", tuple).__new__
-_line = cast("Callable[[tuple[StreamName, str]], Line]", partial(_NEW, Line))
+_line = maker(Line)
 
 
 class LineDecoder:

@@ -153,7 +153,7 @@ class BodyStream(Stream[bytes]):
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
         self._exchange = exchange
-        exchange.coarse = True
+        exchange.expect_bytes()
         self._closed = False
         self.status = exchange.status
         self.headers: Mapping[str, str] = exchange.headers
@@ -249,17 +249,20 @@ class DecodedStream(Stream[T]):
         super().__init__()
         self._body = body
         self._exchange = body._exchange  # pyright: ignore[reportPrivateUsage]  # this module's own
-        self._exchange.coarse = False
+        self._exchange.expect_values()
         self._decoder = decoder
 
     async def _receive_batch(self) -> list[T]:
         if self._decoder.error is not None:
             raise self._decoder.error
         pieces = await self._receive_pieces()
-        if pieces:
-            return self._decoder.receive_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        self._ended = True
-        return self._decoder.receive_eof()
+        if not pieces:
+            self._ended = True
+            return self._decoder.receive_eof()
+        values = self._decoder.receive_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self._exchange.filled:
+            self._exchange.adapt_read_size(len(values))
+        return values
 
     def _receive_pieces(self) -> Awaitable[list[Any]]:
         """What one read brought of the body. The body's own batches are left out: they are empty."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
 from anydocker._wire.frames import Frame, FrameDecoder, TextDecoder
@@ -11,10 +9,6 @@ from anydocker._wire.lines import Line, LineDecoder
 from anydocker.streams._base import BodyStream, DecodedStream, Stream
 
 __all__ = ("AttachStream", "Completed", "LineStream", "Output", "OutputStream")
-
-
-# Frames in a read of 64 KiB from which on they are large: 4 KiB each.
-_FEW_FRAMES: Final = 16
 
 
 @attrs.frozen
@@ -78,13 +72,12 @@ class OutputStream(DecodedStream[Frame]):
         self._fused = self._exchange.fuse_frames(frames) if frames is not None else None
 
     async def _receive_batch(self) -> list[Frame]:
-        fused = self._fused
-        if fused is None:
-            frames = await super()._receive_batch()
-        else:
-            frames = await self._receive_pieces()
-            self._ended = not frames
-        self._exchange.coarse = len(frames) <= _FEW_FRAMES and (fused is None or fused.in_step)
+        if self._fused is None:
+            return await super()._receive_batch()
+        frames = await self._receive_pieces()
+        self._ended = not frames
+        if self._exchange.filled:
+            self._exchange.adapt_read_size(len(frames))
         return frames
 
     def lines(self) -> LineStream:
