@@ -41,6 +41,10 @@ _FEW_VALUES: Final = 16
 # Bytes of an upload put into one chunk: small pieces are gathered, because every chunk is a write.
 _UPLOAD_CHUNK: Final = 128 * 1024
 
+# glibc gives memory back to the system as soon as 128 KiB of it are free, so every large read would take its pages
+# anew, which can take longer than the read. Having freed a block this large, glibc keeps twice as much (mallopt(3)).
+bytes(2 * 1024 * 1024)
+
 _HTTP: Final = b"HTTP/1."
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
