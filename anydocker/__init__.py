@@ -9,11 +9,11 @@ The Docker Engine client for structured concurrency: native on trio and asyncio.
 
 from anydocker._client import Docker as Docker
 from anydocker._client import Ping as Ping
-from anydocker._client import Response as Response
 from anydocker._client import Statistics as Statistics
 from anydocker._client import connect as connect
 from anydocker._endpoint import Endpoint as Endpoint
 from anydocker._endpoint import TLSConfig as TLSConfig
+from anydocker._transport.messages import Response as Response
 from anydocker._wire.archive import ArchiveInfo as ArchiveInfo
 from anydocker._wire.build import BuildLimits as BuildLimits
 from anydocker._wire.build import Ulimit as Ulimit

@@ -17,8 +17,9 @@ from anyio import ClosedResourceError, get_cancelled_exc_class
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._endpoint import Endpoint, TLSConfig, resolve
+from anydocker._transport.messages import Request, Response
 from anydocker._wire.auth import registry_host
-from anydocker._wire.jsonstream import dumps, loads
+from anydocker._wire.jsonstream import dumps
 from anydocker._wire.query import Filters, QueryValue, encode_filters, encode_query, encode_timestamp
 from anydocker._wire.status import api_error
 from anydocker._wire.versions import CEILING, FLOOR, ApiVersion, negotiate
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
 
     import httpcore
 
-    from anydocker._transport.exchange import Exchange, Request
+    from anydocker._transport.exchange import Exchange
     from anydocker._transport.pool import Transport
     from anydocker.types import SystemDataUsageResponse, SystemInfo, SystemVersion
 
-__all__ = ("Docker", "Ping", "Response", "Statistics", "connect")
+__all__ = ("Docker", "Ping", "Statistics", "connect")
 
 # Bytes of the body of a refusal.
 _MAX_REFUSAL: Final = 1024 * 1024
@@ -49,31 +50,6 @@ _USER_AGENT: Final = "anydocker"
 
 DiskUse: TypeAlias = Literal["container", "image", "volume", "build-cache"]
 """What takes up the disk of an engine."""
-
-
-@attrs.frozen
-class Response:
-    """
-    The answer to :meth:`Docker.request`.
-
-    Attributes:
-        status: The HTTP status, below 400.
-        headers: The fields, by their lower-case names.
-        body: The body, as it came.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
-
-    def json(self) -> Any:
-        """
-        The body as a JSON document.
-
-        Raises:
-            ProtocolError: It is none.
-        """
-        return loads(self.body)
 
 
 @attrs.frozen
@@ -545,8 +521,7 @@ class Docker:
             async with self._open_transport.open(request) as exchange:
                 response = await _receive_response(exchange)
         else:
-            answer = await self._open_transport.call(request)
-            response = Response(answer.status, answer.headers, answer.body)
+            response = await self._open_transport.call(request)
         if response.status >= 400:
             raise _refusal(response.status, response.body, request)
         return response
@@ -580,8 +555,6 @@ def _make_request(
     json: object,
     body: bytes | AsyncIterable[bytes] | None,
 ) -> Request:
-    from anydocker._transport.exchange import Request  # noqa: PLC0415 - see __aenter__
-
     fields = {"User-Agent": _USER_AGENT, **(headers or {})}
     if json is not None:
         if body is not None:

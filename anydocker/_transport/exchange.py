@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any, Final
 
-import attrs
 import h11
 import httpcore
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, ResourceGuard
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from anydocker._transport.messages import Request
 from anydocker._transport.network import close_now
 from anydocker._wire.bodies import BodyDecoder, body_decoder
 from anydocker._wire.chunked import ChunkedDecoder
@@ -26,7 +26,7 @@ from anydocker._wire.frames import FrameDecoder
 from anydocker._wire.head import Head, build_request, head_end, parse_plain_head
 from anydocker.errors import DockerError, ProtocolError, TruncatedStream
 
-__all__ = ("Exchange", "Request")
+__all__ = ("Exchange",)
 
 # Bytes of a head. Go's net/http sends at most 1 MiB; engines send some hundred bytes, a path stat a few thousand.
 _MAX_HEAD: Final = 64 * 1024
@@ -49,29 +49,6 @@ _HTTP: Final = b"HTTP/1."
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _NETWORK_ERRORS: Final = (httpcore.NetworkError, httpcore.TimeoutException, BrokenResourceError, OSError)
-
-
-@attrs.frozen
-class Request:
-    """
-    What is asked of an engine.
-
-    Attributes:
-        method: The HTTP method.
-        target: Path and query, as they go on the wire.
-        headers: The fields beside ``Host``, ``Content-Length`` and ``Transfer-Encoding``.
-        body: Bytes, a stream of bytes, or None.
-    """
-
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | AsyncIterable[bytes] | None = None
-
-    @property
-    def name(self) -> str:
-        """Method and path: what messages call it."""
-        return f"{self.method} {self.target.partition('?')[0]}"
 
 
 class Exchange:
@@ -165,6 +142,7 @@ class Exchange:
             gathered.append(piece)
             size += len(piece)
             if size >= _UPLOAD_CHUNK:
+                await checkpoint_if_cancelled()
                 if not await self._send_part(_chunk(gathered, size)):
                     return False
                 gathered.clear()
@@ -209,13 +187,13 @@ class Exchange:
     def _receive_head_data(self, data: bytes) -> None:
         data = self._head = self._head + data
         if self._h11 is None:
-            if not data.startswith(_HTTP[: len(data)]):
-                raise self._not_http(f"it begins with {data[:40]!r}")
-            if head_end(data) is None and len(data) <= _MAX_HEAD:
-                return
             plain = parse_plain_head(data)
             if plain is not None:
                 self._take_head(*plain)
+                return
+            if not data.startswith(_HTTP[: len(data)]):
+                raise self._not_http(f"it begins with {data[:40]!r}")
+            if head_end(data) is None and len(data) <= _MAX_HEAD:
                 return
         judged = self._ask_h11()
         if judged is not None:
@@ -334,14 +312,18 @@ class Exchange:
         Raises:
             ProtocolError: It is longer than ``limit`` bytes.
         """
-        size = sum(map(len, self._collected))
-        while not self.ended:
-            pieces = await self.receive_many()
-            self._collected += pieces
-            size += sum(map(len, pieces))
-            if size > limit:
-                raise ProtocolError(f"the answer to {self.request.name} is longer than {limit} bytes")
+        # What came with the head is taken as it is: receiving that was a checkpoint.
+        size = sum(map(len, self._collected)) + self._collect(self._pieces)
+        self._pieces = []
+        while not self.ended and size <= limit:
+            size += self._collect(await self.receive_many())
+        if size > limit:
+            raise ProtocolError(f"the answer to {self.request.name} is longer than {limit} bytes")
         return b"".join(self._collected)
+
+    def _collect(self, pieces: list[bytes]) -> int:
+        self._collected += pieces
+        return sum(map(len, pieces))
 
     def _lost(self, exc: BaseException | None = None) -> TruncatedStream:
         when = "before the end of its answer" if self.answered else "before it answered"
@@ -359,6 +341,7 @@ class Exchange:
             BusyResourceError: Another task is sending.
         """
         with self._sending:
+            await checkpoint_if_cancelled()
             try:
                 await self.stream.write(data)
             except _NETWORK_ERRORS as exc:

@@ -98,11 +98,12 @@ def _is_readable(sock: socket.socket) -> bool:
 
 
 class SocketConnection(RawStream):
-    """A raw connection that is a socket, read without the layers between: every batch of values costs a read."""
+    """A raw connection that is a socket: a call is one write, a batch of values one read, with no layers between."""
 
     def __init__(self, stream: SocketStream) -> None:
         super().__init__(stream)
         self._receiver = stream.receiver
+        self._try_to_send = stream.extra(SocketAttribute.raw_socket).send
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Receive up to ``max_bytes``; ``b""`` is the end. ``timeout`` is ignored: the caller has a cancel scope."""
@@ -110,6 +111,15 @@ class SocketConnection(RawStream):
             return await self._receiver.receive(max_bytes)
         except OSError as exc:
             raise httpcore.ReadError(exc.strerror or str(exc)) from exc
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of ``buffer``; a checkpoint only if it has to wait. ``timeout`` is ignored."""
+        try:
+            sent = self._try_to_send(buffer)
+        except OSError:
+            sent = 0
+        if sent < len(buffer):
+            await super().write(buffer[sent:])
 
 
 class Backend(httpcore.AsyncNetworkBackend):

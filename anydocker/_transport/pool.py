@@ -8,22 +8,22 @@ something nobody asked for, and is dropped when its turn comes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
-import attrs
 import httpcore
 from anyio import ClosedResourceError
 from anyio.lowlevel import checkpoint
 
 from anydocker._endpoint import Endpoint
-from anydocker._transport.exchange import Exchange, Request
+from anydocker._transport.exchange import Exchange
+from anydocker._transport.messages import Request, Response
 from anydocker._transport.network import Backend, close_now, dial
 from anydocker.errors import TruncatedStream
 
-__all__ = ("MAX_ANSWER", "Answer", "Transport")
+__all__ = ("MAX_ANSWER", "Transport")
 
 # Calls at a time, and so connections kept. An engine serves a call in a millisecond or so.
 _MAX_CALLS: Final = 32
@@ -31,15 +31,6 @@ _MAX_CALLS: Final = 32
 MAX_ANSWER: Final = 128 * 1024 * 1024
 # Calls that are sent again when a kept connection turns out to have ended: those that change nothing (Go's rule).
 _REPEATABLE: Final = frozenset({"GET", "HEAD"})
-
-
-@attrs.frozen
-class Answer:
-    """The response to a call, taken whole."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Transport:
@@ -63,7 +54,7 @@ class Transport:
         """Connections that streams hold."""
         return len(self._open)
 
-    async def call(self, request: Request) -> Answer:
+    async def call(self, request: Request) -> Response:
         """
         Exchange a request for its whole answer, on a pooled connection.
 
@@ -80,11 +71,11 @@ class Transport:
                     raise
             return await self._complete(Exchange(await self._dial(), request, self.endpoint.authority))
 
-    async def _complete(self, exchange: Exchange) -> Answer:
+    async def _complete(self, exchange: Exchange) -> Response:
         try:
             await exchange.send()
             await exchange.receive_head()
-            answer = Answer(exchange.status, exchange.headers, await exchange.read(MAX_ANSWER))
+            answer = Response(exchange.status, exchange.headers, await exchange.read(MAX_ANSWER))
         except BaseException:
             await exchange.close()
             raise

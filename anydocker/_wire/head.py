@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ("Head", "build_request", "head_end", "parse_plain_head")
@@ -28,6 +29,8 @@ _PLAIN: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\x20-\x7e]*\r\n((?:[A-Za-z0-9-]+: [\x21-\x7e][\x20-\x7e]*\r\n)*)\r\n"
 )
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
+# Bytes of a head that may be remembered; engines send some hundred.
+_REMEMBERED_HEAD: Final = 4096
 
 
 class Head(NamedTuple):
@@ -72,7 +75,21 @@ def head_end(data: bytes) -> int | None:
 
 def parse_plain_head(data: bytes) -> tuple[Head, bytes] | None:
     """Read a plain head and return it with what follows it; None where it takes h11 to judge."""
-    match = _PLAIN.match(data)
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4:
+        return None
+    read = _read_plain if end <= _REMEMBERED_HEAD else _read_plain.__wrapped__
+    plain = read(data[:end])
+    if plain is None:
+        return None
+    status, headers = plain
+    return Head(status, headers.copy(), keep_alive=True), data[end:]
+
+
+@lru_cache(maxsize=64)
+def _read_plain(data: bytes) -> tuple[int, dict[str, str]] | None:
+    # Within a second, the answers to calls of one kind have the same head to the letter.
+    match = _PLAIN.fullmatch(data)
     if match is None:
         return None
     lines = match[2].decode("ascii").split("\r\n")
@@ -83,7 +100,7 @@ def parse_plain_head(data: bytes) -> tuple[Head, bytes] | None:
         headers[name.lower()] = value.rstrip(" ")
     if len(headers) != len(lines) or not _is_plain(headers):
         return None
-    return Head(int(match[1]), headers, keep_alive=True), data[match.end() :]
+    return int(match[1]), headers
 
 
 def _is_plain(headers: dict[str, str]) -> bool:

@@ -15,7 +15,8 @@ from anydocker.errors import Conflict, NotFound
 from anydocker.resources.container import Container
 
 if TYPE_CHECKING:
-    from anydocker._client import Docker, Response
+    from anydocker._client import Docker
+    from anydocker._transport.messages import Response
 
 __all__ = ("create_container", "open_created")
 

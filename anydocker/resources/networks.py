@@ -18,7 +18,8 @@ from anydocker.errors import APIError, Conflict, Forbidden, NotFound
 from anydocker.resources.container import Container
 
 if TYPE_CHECKING:
-    from anydocker._client import Docker, Response
+    from anydocker._client import Docker
+    from anydocker._transport.messages import Response
     from anydocker.types import NetworkInspect, NetworkPruneResponse, NetworkSummary
 
 __all__ = ("Ipam", "IpamPool", "Network", "Networks", "check_mapping", "check_pairs", "check_word")

@@ -19,7 +19,8 @@ from anydocker.resources.networks import check_mapping, check_pairs, check_word
 
 if TYPE_CHECKING:
     from anydocker import types
-    from anydocker._client import Docker, Response
+    from anydocker._client import Docker
+    from anydocker._transport.messages import Response
 
 __all__ = ("Volume", "Volumes")
 
