@@ -279,9 +279,9 @@ class Exchange:
         """Read as much at a time as there can be: the body is bytes, and nothing is made of them."""
         self.read_size = _LARGE_READ_SIZE
 
-    def expect_values(self) -> None:
-        """Read a moderate amount at a time, until it is known how large the values are that the body holds."""
-        self.read_size = _READ_SIZE
+    def expect_values(self, *, small_reads: bool = False) -> None:
+        """Read a moderate amount at a time, or a small one: the body holds values, and objects are made of them."""
+        self.read_size = _SMALL_READ_SIZE if small_reads else _READ_SIZE
 
     def adapt_read_size(self, values: int) -> None:
         """Read more at a time, or less, after a read that was filled and brought this many values."""

@@ -259,10 +259,7 @@ class DecodedStream(Stream[T]):
         if not pieces:
             self._ended = True
             return self._decoder.receive_eof()
-        values = self._decoder.receive_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if self._exchange.filled:
-            self._exchange.adapt_read_size(len(values))
-        return values
+        return self._decoder.receive_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _receive_pieces(self) -> Awaitable[list[Any]]:
         """What one read brought of the body. The body's own batches are left out: they are empty."""

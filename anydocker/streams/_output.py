@@ -73,9 +73,10 @@ class OutputStream(DecodedStream[Frame]):
 
     async def _receive_batch(self) -> list[Frame]:
         if self._fused is None:
-            return await super()._receive_batch()
-        frames = await self._receive_pieces()
-        self._ended = not frames
+            frames = await super()._receive_batch()
+        else:
+            frames = await self._receive_pieces()
+            self._ended = not frames
         if self._exchange.filled:
             self._exchange.adapt_read_size(len(frames))
         return frames

@@ -110,3 +110,5 @@ class StatsStream(DecodedStream[Stats]):
 
     def __init__(self, body: BodyStream) -> None:
         super().__init__(body, DocumentDecoder(Stats))
+        # A sample is a hundred objects: a dozen at a time does not set off the garbage collector.
+        self._exchange.expect_values(small_reads=True)
