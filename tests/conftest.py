@@ -13,6 +13,7 @@ from anyio.from_thread import BlockingPortal
 from blockbuster import blockbuster_ctx
 
 import anydocker
+from anydocker._wire import jsonstream
 
 pytest_plugins = ["anydocker.testing.fixtures", "pytester"]
 
@@ -39,6 +40,14 @@ BACKENDS: Final = [
 @pytest.fixture(params=BACKENDS)
 def anyio_backend(request: pytest.FixtureRequest) -> object:
     return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_extras() -> Iterator[None]:
+    """JSON is decoded as it is for most users, with the standard library. The tests of the decoder try both ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonstream, "fast_decoder", lambda: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

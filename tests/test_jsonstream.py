@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,65 @@ from anydocker._wire import jsonstream
 from anydocker._wire.jsonstream import MAX_DOCUMENT, JSONDecoder, dumps, loads
 from anydocker.errors import DockerError, ProtocolError, TruncatedStream
 from tests.helpers import CountingPattern, borders, decode, keeps_raising, retained, split, ways
+
+WITH_MSGSPEC = jsonstream.fast_decoder()
+
+
+@pytest.fixture(scope="module", autouse=True, params=["standard library", "msgspec"])
+def scanner(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both ways to decode: what comes out is equal."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonstream, "fast_decoder", lambda: WITH_MSGSPEC if request.param == "msgspec" else None)
+        yield request.param
+
+
+def test_the_extra_is_used(scanner: str) -> None:
+    assert WITH_MSGSPEC is not None
+    assert jsonstream.fast_decoder() is (WITH_MSGSPEC if scanner == "msgspec" else None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "123456789012345678901234567890",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "1e400",
+        "-0",
+        "-0.0",
+        "0.1e1",
+        "3.141592653589793238462643383279",
+        '"\\ud800"',
+        '"\\ud83d\\ude00"',
+        '{"a":1,"a":2}',
+        '"\\u0000"',
+        '\x1e{"a":1}',
+        '{"a":1}{"b":2}',
+        "",
+        "[1]\r",
+        " [ 1 , 2 ]\t",
+    ],
+)
+def test_both_scanners_read_the_same(line: str) -> None:
+    data = f"{line}\n".encode()
+    expected: list[Any] = []
+    vars(jsonstream)["_scan_documents"](data.decode(), expected)
+    found: list[Any] = []
+    vars(jsonstream)["_decode_documents"](data, found)
+    assert list(map(repr, found)) == list(map(repr, expected))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+
+
+@given(st.lists(DOCUMENTS), st.booleans())
+def test_both_scanners_read_any_documents_alike(documents: list[Any], escaped: bool) -> None:
+    data = "".join(f"{json.dumps(document, ensure_ascii=escaped)}\r\n" for document in documents).encode()
+    out: list[Any] = []
+    vars(jsonstream)["_decode_documents"](data, out)
+    assert repr(out) == repr(documents)
+
 
 RS = "\x1e"
 

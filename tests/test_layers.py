@@ -33,7 +33,7 @@ LAYERS: Final = (
 # tarfile, that goes for what is in memory.)
 SANS_IO: Final = {
     "__future__", "attrs", "base64", "binascii", "collections", "datetime", "enum", "functools", "hashlib", "io",
-    "itertools", "json", "math", "posixpath", "re", "stat", "string", "struct", "tarfile", "typing", "urllib.parse",
+    "itertools", "json", "math", "msgspec.json", "posixpath", "re", "stat", "string", "struct", "tarfile", "typing", "urllib.parse",
     "wsproto.connection", "wsproto.events",
 }  # fmt: skip
 
