@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -228,6 +227,8 @@ def _context_name(context: str | None, environ: Mapping[str, str], directory: Pa
 
 
 def _from_context(name: str, source: str, directory: Path, tls: TLSConfig | ssl.SSLContext | None) -> Endpoint:
+    from hashlib import sha256  # noqa: PLC0415 - for contexts alone
+
     identity = sha256(name.encode()).hexdigest()
     meta = _read_json(directory / "contexts" / "meta" / identity / "meta.json")
     endpoint = _part(_part(meta, "Endpoints"), "docker")

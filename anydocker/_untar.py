@@ -13,7 +13,6 @@ its mode and its time, applies once everything in it is there.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import tarfile
 from collections.abc import Generator
@@ -265,7 +264,7 @@ class _PartialFile:
     def __init__(self, path: str, info: tarfile.TarInfo) -> None:
         self.path = path
         self.info = info
-        self.part = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.part")
+        self.part = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.part")
         self._file = open(self.part, "xb", opener=_private)  # noqa: SIM115 - open until its content is there
 
     def write(self, content: memoryview) -> None:

@@ -18,7 +18,6 @@ out, and so are extended attributes.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import tarfile
 from collections.abc import AsyncIterable, Generator, Iterator, Mapping
@@ -162,7 +161,7 @@ def _with_injected(root: str, rules: IgnoreRules | None, dockerfile: bytes) -> B
     The name is random so that it is nobody's. The ``.dockerignore`` sent with it lists it, so that the
     classic builder takes it out again before the first ``COPY``.
     """
-    name = f".dockerfile.{secrets.token_hex(10)}"
+    name = f".dockerfile.{os.urandom(10).hex()}"
     ignore_path = os.path.join(root, _IGNORE_FILE)
     ignored = _read_file(ignore_path) if os.path.isfile(ignore_path) else _IGNORE_FILE.encode()
     injected = {name: dockerfile, _IGNORE_FILE: ignored + f"\n{name}\n".encode()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final, get_args
 
 from anydocker._wire.checks import check_text, check_type
@@ -241,6 +240,8 @@ class Containers:
 
         If cancelled: there may be the old container, or none.
         """
+        from hashlib import sha256  # noqa: PLC0415 - it takes OpenSSL with it
+
         document = container_document(
             image,
             command,

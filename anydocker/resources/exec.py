@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -148,7 +148,7 @@ async def open_exec(
     if on_cancel not in get_args(OnCancel):
         msg = f"on_cancel={on_cancel!r}: expected one of {', '.join(map(repr, get_args(OnCancel)))}"
         raise ValueError(msg)
-    marker = f"{_MARKER}={secrets.token_hex(16)}"
+    marker = f"{_MARKER}={os.urandom(16).hex()}"
     if on_cancel == "kill":
         document = {**document, "Env": [*document.get("Env", ()), marker]}
     created = await docker.request("POST", f"{container_path}/exec", json=document)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -201,7 +201,7 @@ class Volumes:
             Conflict: There is a volume of this name, which stays as it is. Or, at the end of the block: a container
                 still has the volume after ten seconds, so it stays.
         """
-        block = secrets.token_hex(16)
+        block = os.urandom(16).hex()
         document = self._document(name, driver, driver_opts, labels, config)
         document = merge(document, {"Labels": {_BLOCK_LABEL: block}})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import TYPE_CHECKING
 
 from anyio import Lock, ResourceGuard, get_cancelled_exc_class
@@ -29,7 +29,7 @@ def websocket_decoder() -> WebSocketDecoder:
         from anydocker._wire.websocket import WebSocketDecoder  # noqa: PLC0415 - it imports what an extra brings
     except ImportError as exc:
         raise MissingExtra("a WebSocket needs wsproto: install anydocker[websocket]") from exc
-    return WebSocketDecoder(secrets.token_bytes(16))
+    return WebSocketDecoder(os.urandom(16))
 
 
 class WebSocketStream(Stream[bytes]):

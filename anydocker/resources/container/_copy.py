@@ -11,8 +11,6 @@ import attrs
 from anyio.to_thread import run_sync
 
 from anydocker._local import look_at_source, look_at_target
-from anydocker._tar import pack
-from anydocker._untar import Unpacker, unpack
 from anydocker._wire.archive import ArchiveInfo
 from anydocker._wire.copy_paths import Source, Target, absolute, ending, landing
 from anydocker.errors import ArchiveError, EngineFault, NotFound
@@ -66,6 +64,8 @@ class ContainerCopy(ContainerFiles):
         """
         path = _checked(os.fsdecode(source), "source")
         _checked(target, "target")
+        from anydocker._tar import pack  # noqa: PLC0415 - tarfile and what it needs take long to import
+
         real, found = await run_sync(lambda: look_at_source(path, follow_link=follow_link))
         place = landing(found, await self._look_at_target(target))
         tar = pack(real, place.name)
@@ -108,6 +108,8 @@ class ContainerCopy(ContainerFiles):
 
         If cancelled: files that are complete stay, the one that was being written is removed.
         """
+        from anydocker._untar import Unpacker, unpack  # noqa: PLC0415 - as above
+
         name = basename(absolute(_checked(source, "source")))
         there = await run_sync(look_at_target, _checked(os.fsdecode(target), "target"))
         path = await self._source_path(source, follow_link=follow_link)

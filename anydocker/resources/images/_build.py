@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import attrs
 
-from anydocker import context as build_context
 from anydocker._files import upload_body
 from anydocker._wire.auth import auth_header
 from anydocker._wire.build import BuildLimits, build_query
@@ -250,6 +249,8 @@ async def _prepare(
         content: Any = upload_body(cast("BinaryIO", source), "source")
     else:
         content = source
+    from anydocker import context as build_context  # noqa: PLC0415 - tarfile and what it needs take long to import
+
     prepared = await build_context.prepare(content, dockerfile=dockerfile, dockerfile_text=dockerfile_text)
     return _Prepared(prepared.dockerfile, prepared.body)
 
