@@ -197,7 +197,7 @@ def known_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
     def known(size: int) -> bytes:
         return NONCE[:size]
 
-    monkeypatch.setattr("secrets.token_bytes", known)
+    monkeypatch.setattr("os.urandom", known)
 
 
 @asynccontextmanager
