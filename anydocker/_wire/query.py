@@ -13,6 +13,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
@@ -157,10 +158,16 @@ def path_segment(value: str, what: str, *, allow_slash: bool = False) -> str:
     """
     match value:
         case str():
-            _check_segment(value, what)
-            return quote(value, safe=_SAFE_IN_PATH + "/" * allow_slash)
+            return _segment(value, what, _SAFE_IN_PATH + "/" * allow_slash)
         case _:
             raise _type_error(what, "str", value)
+
+
+@lru_cache(maxsize=256)
+def _segment(value: str, what: str, safe: str) -> str:
+    # Most calls in a row are about few containers.
+    _check_segment(value, what)
+    return quote(value, safe=safe)
 
 
 def _check_segment(value: str, what: str) -> None:
