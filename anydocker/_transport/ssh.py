@@ -9,6 +9,7 @@ standard error goes into the message when the connection fails.
 
 from __future__ import annotations
 
+import shlex
 import socket
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Final
@@ -96,5 +97,6 @@ def _command(endpoint: Endpoint) -> list[str]:
         command += ["-p", str(endpoint.port)]
     command += ["--", endpoint.host, "docker"]
     if endpoint.path is not None:
-        command += ["--host", f"unix://{endpoint.path}"]
+        # The shell of the other side reads this.
+        command += ["--host", shlex.quote(f"unix://{endpoint.path}")]
     return [*command, "system", "dial-stdio"]
