@@ -119,9 +119,10 @@ async def _find(config: dict[str, Any], host: str) -> Credentials | None:
     helper = helpers.get(host) or config.get("credsStore")
     if helper:
         return await _ask_helper(str(helper), host)
-    for key, entry in _mapping(config, "auths").items():
-        if registry_host(key) == host and entry:
-            return _from_entry(entry, host)
+    entries = _mapping(config, "auths")
+    for key in entries:
+        if registry_host(key) == host and entries[key]:
+            return _from_entry(_mapping(entries, key), host)
     return None
 
 
@@ -129,7 +130,7 @@ async def _read_config(environ: Mapping[str, str] | None, home: Path | None) -> 
     directory = config_directory(os.environ if environ is None else environ, Path.home() if home is None else home)
     path = directory / "config.json"
     try:
-        document = loads(await run_sync(path.read_bytes))
+        document = loads((await run_sync(path.read_bytes)).strip() or b"{}")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ProtocolError) as exc:
@@ -154,7 +155,7 @@ def _from_entry(entry: dict[str, Any], host: str) -> Credentials | None:
     if entry.get("auth"):
         try:
             username, separator, password = b64decode(entry["auth"]).decode().partition(":")
-        except ValueError:
+        except (ValueError, TypeError):
             separator = ""
         if not separator:
             raise AuthError(f"the entry for {host} in config.json is not user:password in base64")
@@ -166,22 +167,45 @@ def _from_entry(entry: dict[str, Any], host: str) -> Credentials | None:
 
 async def _ask_helper(name: str, host: str) -> Credentials | None:
     program = f"docker-credential-{name}"
+    # Not input=: a helper that does not read it is no error.
+    question = await run_sync(_pipe_with, _key(host).encode())
     try:
-        done = await anyio.run_process([program, "get"], input=_key(host).encode(), check=False)
+        done = await anyio.run_process([program, "get"], stdin=question, check=False)
     except OSError as exc:
         message = f"{program}, the credential helper for {host} in config.json, cannot be run: {exc.strerror}"
         raise AuthError(message) from exc
+    finally:
+        os.close(question)
     said = done.stdout.decode(errors="replace").strip()
     if done.returncode != 0:
         if _NOT_FOUND in said:
             return None
         complaint = said or done.stderr.decode(errors="replace").strip()
         raise AuthError(f"{program} failed for {host}: {complaint or f'status {done.returncode}'}")
+    return _from_helper(done.stdout, program, host)
+
+
+def _pipe_with(data: bytes) -> int:
+    """The reading end of a pipe with ``data`` in it: a few bytes, which a pipe holds."""
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    return reading
+
+
+def _from_helper(answer: bytes, program: str, host: str) -> Credentials | None:
     try:
-        document: dict[str, str] = loads(done.stdout)
+        document: dict[str, object] = loads(answer)
         username, secret = document["Username"], document["Secret"]
+        if not isinstance(username, str) or not isinstance(secret, str):
+            raise TypeError
+        nameless, empty = not username and secret, username == _TOKEN_USER and not secret
+        if nameless or empty:
+            raise TypeError
     except (ProtocolError, KeyError, TypeError):
         raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says") from None
+    if not username:
+        return None
     if username == _TOKEN_USER:
         return Credentials(identity_token=secret, server=_key(host))
     return Credentials(username=username, password=secret, server=_key(host))

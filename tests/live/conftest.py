@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from contextlib import asynccontextmanager, suppress
 from functools import partial, wraps
 from inspect import iscoroutinefunction
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,6 +19,7 @@ from anyio.to_thread import run_sync
 import anydocker
 from anydocker import Container, Docker
 from anydocker.testing import PrivateEngine, Registry, local_registry
+from tests.live.docker_home import DockerHome
 
 PASSWORD: Final = ("alice", "s3cret")
 # Seconds a test may take, so that one that waits for ever fails and is cleaned up after: pytest-timeout, which comes
@@ -109,6 +111,20 @@ async def pullable(docker: Docker, published: str) -> AsyncGenerator[str, None]:
     yield published
     with suppress(anydocker.NotFound):
         await docker.images.image(published).remove(force=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerHome:
+    """A configuration directory of the command line, and a place on PATH for credential helpers."""
+    return DockerHome(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def token_registry(anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingPortal) -> Iterator[Registry]:
+    """A registry that asks for a token."""
+    registry = local_registry(anydocker_engine, credentials=PASSWORD, tokens=True)
+    with anydocker_portal.wrap_async_context_manager(registry) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -343,7 +343,7 @@ async def chosen_by_us(row: Row, engines: Engines) -> str:
 
 
 @pytest.fixture
-def home(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home_directory(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home directory with the contexts, and no word of which engine in the environment."""
     for name in list(os.environ):
         if name.startswith(("DOCKER_", "XDG_")) or name.upper().endswith("_PROXY"):
@@ -356,12 +356,14 @@ def home(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @every_loop
 @pytest.mark.parametrize("name", ROWS)
-async def test_the_same_engine(name: str, engines: Engines, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_same_engine(
+    name: str, engines: Engines, home_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = ROWS[name]
     for key, value in row.environ.items():
         monkeypatch.setenv(key, engines.fill(value))
     if row.config is not None:
-        (home / ".docker" / "config.json").write_text(row.config)
+        (home_directory / ".docker" / "config.json").write_text(row.config)
     by_docker = row.expected if row.docker is None else row.docker
     assert await run_sync(chosen_by_docker, name, engines) == engines.fill(by_docker)
     assert await chosen_by_us(row, engines) == engines.fill(row.expected)
@@ -393,8 +395,10 @@ VERSIONS: Final = {
 
 @every_loop
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_the_same_version(version: str, engine_host: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "DOCKER_HOST": engine_host}
+async def test_the_same_version(
+    version: str, engine_host: str, home_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home_directory), "DOCKER_HOST": engine_host}
     environ["DOCKER_API_VERSION"] = version
     words = ["version", "--format", "{{if .Server}}{{.Client.APIVersion}}{{end}}"]
     by_docker = await run_sync(run_docker, words, environ)
@@ -465,12 +469,14 @@ def what_ssh_was_told(program: Path) -> str:
 
 @every_loop
 @pytest.mark.parametrize("address", [*TOLD, *TOLD_OTHERWISE])
-async def test_the_same_ssh(address: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_same_ssh(
+    address: str, home_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = tmp_path / "ssh"
     program.write_text(SSH)
     program.chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    environ = {"PATH": path, "HOME": str(home), "DOCKER_HOST": address}
+    environ = {"PATH": path, "HOME": str(home_directory), "DOCKER_HOST": address}
     monkeypatch.setenv("PATH", path)
     monkeypatch.setenv("DOCKER_HOST", address)
     ours, by_docker = TOLD_OTHERWISE[address] if address in TOLD_OTHERWISE else (TOLD[address], TOLD[address])
