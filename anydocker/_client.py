@@ -124,12 +124,19 @@ def connect(
     version, source = api_version, "api_version"
     if version is None and os.environ.get("DOCKER_API_VERSION"):
         version, source = os.environ["DOCKER_API_VERSION"].removeprefix("v"), "DOCKER_API_VERSION"
-    pinned = None if version is None else ApiVersion.parse(version)
-    if pinned is not None and not FLOOR <= pinned <= CEILING:
-        msg = f"{source}={version!r}: anydocker speaks {FLOOR} to {CEILING}"
-        raise ValueError(msg)
+    pinned = None if version is None else _pin(version, source)
     endpoint = resolve(host, context=context, tls=tls, environ=os.environ, home=Path.home())
     return Docker(endpoint, pinned, network_backend)
+
+
+def _pin(version: str, source: str) -> ApiVersion:
+    try:
+        pinned = ApiVersion.parse(version)
+    except ValueError as exc:
+        raise ValueError(f"{source}={exc}") from None
+    if not FLOOR <= pinned <= CEILING:
+        raise ValueError(f"{source}={version!r}: anydocker speaks {FLOOR} to {CEILING}")
+    return pinned
 
 
 @final

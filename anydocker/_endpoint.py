@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -89,7 +90,10 @@ class TLSConfig:
             if self.cert is not None:
                 context.load_cert_chain(str(self.cert), None if self.key is None else str(self.key))
         except OSError as exc:  # ssl.SSLError is one
-            raise ConnectError(f"the files for TLS cannot be used ({exc}): {self}") from exc
+            files = [str(path) for path in (self.ca, self.cert, self.key) if path is not None]
+            absent = [path for path in files if not os.path.exists(path)]
+            why = f"{exc.strerror}: {', '.join(absent or files)}"
+            raise ConnectError(f"the files for TLS cannot be used: {why}") from exc
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -137,8 +141,12 @@ class Endpoint:
 
     def failure(self, reason: BaseException | str) -> str:
         """A message that names this endpoint, where it came from, and what went wrong there."""
-        if isinstance(reason, OSError) and reason.errno in _ADVICE:
+        if isinstance(reason, gaierror):
+            reason = f"the name of the host does not resolve ({reason.strerror})"
+        elif isinstance(reason, OSError) and reason.errno in _ADVICE:
             reason = _ADVICE[reason.errno]
+        elif isinstance(reason, ProtocolError) and self.port and not self.is_ssh and self.tls is None:
+            reason = f"{reason}; if it wants TLS, give tls="
         return f"no engine at {self.url} (from {self.source}): {str(reason) or 'the connection failed'}"
 
 
@@ -276,7 +284,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ProtocolError) as exc:
-        raise ConnectError(f"{path} cannot be read: {exc}") from exc
+        # What a broken file holds may be secret.
+        raise ConnectError(
+            f"{path} cannot be read: {exc.strerror if isinstance(exc, OSError) else 'not JSON'}"
+        ) from None
     if not isinstance(document, dict):
         raise ConnectError(f"{path} cannot be read: it does not hold a JSON object")
     return cast("dict[str, Any]", document)

@@ -31,6 +31,9 @@ __all__ = ("SSHStream", "connect_ssh")
 _REAP_SECONDS: Final = 2.0
 # Bytes of what ssh says that are shown.
 _SHOWN: Final = 2000
+# What ssh ends with if the shell of the other side finds no program, and if it fails itself.
+_NOT_FOUND: Final = 127
+_SSH_FAILED: Final = 255
 
 
 class SSHStream(SocketStream):
@@ -50,13 +53,14 @@ class SSHStream(SocketStream):
             if not self._silent:
                 raise
             code = await self._process.wait()
-            raise BrokenResourceError(f"ssh ended with {code}: {await run_sync(self._complaint)}") from exc
+            raise BrokenResourceError(f"ssh ended with {code}: {await run_sync(self._complaint)}{_hint(code)}") from exc
         self._silent = False
         return data
 
     def _complaint(self) -> str:
         self._complaints.seek(0)
-        return self._complaints.read(_SHOWN).decode(errors="replace").strip() or "it gave no reason"
+        lines = self._complaints.read(_SHOWN).decode(errors="replace").splitlines()
+        return "; ".join(line.strip() for line in lines if line.strip()) or "it gave no reason"
 
     async def aclose(self) -> None:
         """Close the connection and kill the process."""
@@ -67,6 +71,12 @@ class SSHStream(SocketStream):
                 self._process.kill()
             await finish_within(_REAP_SECONDS, self._process.wait)
             self._complaints.close()
+
+
+def _hint(code: int) -> str:
+    if code == _NOT_FOUND:
+        return " (docker has to be on the PATH of the other side)"
+    return " (ssh cannot ask anything here: try it by hand first)" if code == _SSH_FAILED else ""
 
 
 async def connect_ssh(endpoint: Endpoint) -> SSHStream:

@@ -20,6 +20,8 @@ import anydocker
 from anydocker import Container, Docker
 from anydocker.testing import PrivateEngine, Registry, local_registry
 from tests.live.docker_home import DockerHome
+from tests.live.engines_by_name import Engines, engines_by_name
+from tests.live.ssh_server import ssh_server
 
 PASSWORD: Final = ("alice", "s3cret")
 # Seconds a test may take, so that one that waits for ever fails and is cleaned up after: pytest-timeout, which comes
@@ -117,6 +119,21 @@ async def pullable(docker: Docker, published: str) -> AsyncGenerator[str, None]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerHome:
     """A configuration directory of the command line, and a place on PATH for credential helpers."""
     return DockerHome(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def ssh_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running sshd, and a directory with an ``ssh`` that knows it."""
+    directory = tmp_path_factory.mktemp("ssh")
+    with ssh_server(directory):
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def named_engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    """Small engines that say who they are, with and without TLS."""
+    with engines_by_name(tmp_path_factory.mktemp("engines")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

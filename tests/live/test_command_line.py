@@ -21,7 +21,7 @@ from anyio.to_thread import run_sync
 
 import anydocker
 from anydocker import ConnectError, Endpoint, UnsupportedByEngine
-from tests.live.engines_by_name import Engines, engines_by_name, write_context
+from tests.live.engines_by_name import Engines, write_context
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -294,14 +294,15 @@ def write_contexts(config: Path, engines: Engines) -> None:
 
 
 @pytest.fixture(scope="session")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    with engines_by_name(tmp_path_factory.mktemp("engines")) as running:
-        write_contexts(running.directory / "home" / ".docker", running)
-        elsewhere = running.directory / "elsewhere"
-        elsewhere.mkdir()
-        (elsewhere / "contexts").symlink_to(running.directory / "home" / ".docker" / "contexts")
-        (elsewhere / "config.json").write_text(CURRENT_B)
-        yield running
+def engines(named_engines: Engines) -> Engines:
+    """The engines, with a home directory that has contexts for them."""
+    config = named_engines.directory / "home" / ".docker"
+    write_contexts(config, named_engines)
+    elsewhere = named_engines.directory / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "contexts").symlink_to(config / "contexts")
+    (elsewhere / "config.json").write_text(CURRENT_B)
+    return named_engines
 
 
 @cache
