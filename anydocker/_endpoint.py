@@ -25,7 +25,7 @@ from anydocker.errors import ConnectError, ProtocolError
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ("Endpoint", "TLSConfig", "config_directory", "resolve")
+__all__ = ("Endpoint", "TLSConfig", "config_directory", "parse_object", "resolve")
 
 # Where engines listen on a machine: root's Docker, rootless Docker, Desktop, Desktop's other place, OrbStack, colima,
 # Rancher Desktop, Podman as a user and as root. The first that exists is taken, and the first of all if none does.
@@ -280,17 +280,24 @@ def _part(document: dict[str, Any], key: str) -> dict[str, Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     """The document in a file; empty where there is no file, or nothing in it."""
     try:
-        document = loads(path.read_bytes().strip() or b"{}")
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ProtocolError) as exc:
-        # What a broken file holds may be secret.
-        raise ConnectError(
-            f"{path} cannot be read: {exc.strerror if isinstance(exc, OSError) else 'not JSON'}"
-        ) from None
-    if not isinstance(document, dict):
+    except OSError as exc:
+        raise ConnectError(f"{path} cannot be read: {exc.strerror}") from exc
+    document = parse_object(data.strip() or b"{}")
+    if document is None:
         raise ConnectError(f"{path} cannot be read: it does not hold a JSON object")
-    return cast("dict[str, Any]", document)
+    return document
+
+
+def parse_object(data: bytes) -> dict[str, Any] | None:
+    """The JSON object in ``data``, or None. It raises nothing: an error would quote what may be secret."""
+    try:
+        document = loads(data)
+    except ProtocolError:
+        return None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def _parse(url: str, source: str, tls: TLSConfig | ssl.SSLContext | None) -> Endpoint:

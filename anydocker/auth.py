@@ -18,10 +18,9 @@ import anyio
 import attrs
 from anyio.to_thread import run_sync
 
-from anydocker._endpoint import config_directory
+from anydocker._endpoint import config_directory, parse_object
 from anydocker._wire.auth import auth_header, registry_host
-from anydocker._wire.jsonstream import loads
-from anydocker.errors import AuthError, ProtocolError
+from anydocker.errors import AuthError
 
 __all__ = ("Credentials", "find_all_credentials", "find_credentials")
 
@@ -130,15 +129,15 @@ async def _read_config(environ: Mapping[str, str] | None, home: Path | None) -> 
     directory = config_directory(os.environ if environ is None else environ, Path.home() if home is None else home)
     path = directory / "config.json"
     try:
-        document = loads((await run_sync(path.read_bytes)).strip() or b"{}")
+        data = await run_sync(path.read_bytes)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ProtocolError) as exc:
-        # What a broken file holds may be secret.
-        raise AuthError(f"{path} cannot be read: {exc.strerror if isinstance(exc, OSError) else 'not JSON'}") from None
-    if not isinstance(document, dict):
+    except OSError as exc:
+        raise AuthError(f"{path} cannot be read: {exc.strerror}") from exc
+    document = parse_object(data.strip() or b"{}")
+    if document is None:
         raise AuthError(f"{path} cannot be read: it does not hold a JSON object")
-    return cast("dict[str, Any]", document)
+    return document
 
 
 def _mapping(config: dict[str, Any], key: str) -> dict[str, Any]:
@@ -180,6 +179,8 @@ async def _ask_helper(name: str, host: str) -> Credentials | None:
     if done.returncode != 0:
         if _NOT_FOUND in said:
             return None
+        if "{" in said:  # an answer after all, with a secret in it
+            said = ""
         complaint = said or done.stderr.decode(errors="replace").strip()
         raise AuthError(f"{program} failed for {host}: {complaint or f'status {done.returncode}'}")
     return _from_helper(done.stdout, program, host)
@@ -194,16 +195,10 @@ def _pipe_with(data: bytes) -> int:
 
 
 def _from_helper(answer: bytes, program: str, host: str) -> Credentials | None:
-    try:
-        document: dict[str, object] = loads(answer)
-        username, secret = document["Username"], document["Secret"]
-        if not isinstance(username, str) or not isinstance(secret, str):
-            raise TypeError
-        nameless, empty = not username and secret, username == _TOKEN_USER and not secret
-        if nameless or empty:
-            raise TypeError
-    except (ProtocolError, KeyError, TypeError):
-        raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says") from None
+    document = parse_object(answer) or {}
+    username, secret = document.get("Username"), document.get("Secret")
+    if not isinstance(username, str) or not isinstance(secret, str) or (secret == "") != (username == ""):
+        raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says")
     if not username:
         return None
     if username == _TOKEN_USER:

@@ -206,7 +206,7 @@ BESIDE: Final[Mapping[str, Mapping[str, Any]]] = {
 FORMED: Final = {"ipv4", "ipv6", "mac_address", "platform", "signal"}
 
 
-def functions(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+def functions(owner: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, function in inspect.getmembers(owner, inspect.isfunction):
         if not name.startswith("_") and name not in RAW:
             yield name, function
@@ -223,7 +223,7 @@ def is_text_parameter(parameter: inspect.Parameter) -> bool:
 
 def targets() -> Iterator[Target]:
     for owner, value in handles(anydocker.connect("unix:///nowhere"), WORD).items():
-        for name, function in functions(type(value)):
+        for name, function in functions(value.__class__):
             if owner in HANDLES:
                 yield Target(owner, name, "handle")
             for parameter in parameters(function):

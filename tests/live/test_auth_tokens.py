@@ -242,6 +242,7 @@ async def test_where_an_entry_is_broken(
 
 async def test_where_the_configuration_is_broken(docker: Docker, private: str, home: DockerHome) -> None:
     (home.directory / "config.json").write_text('{"auths": "wr0ng-secret')
-    assert await message(docker, private) == f"{home.directory / 'config.json'} cannot be read: not JSON"
+    file = home.directory / "config.json"
+    assert await message(docker, private) == f"{file} cannot be read: it does not hold a JSON object"
     (home.directory / "config.json").write_text("")
     assert DENIED.search(await message(docker, private))
