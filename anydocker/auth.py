@@ -196,11 +196,12 @@ def _pipe_with(data: bytes) -> int:
 
 def _from_helper(answer: bytes, program: str, host: str) -> Credentials | None:
     document = parse_object(answer) or {}
-    username, secret = document.get("Username"), document.get("Secret")
-    if not isinstance(username, str) or not isinstance(secret, str) or (secret == "") != (username == ""):
-        raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says")
-    if not username:
-        return None
-    if username == _TOKEN_USER:
-        return Credentials(identity_token=secret, server=_key(host))
-    return Credentials(username=username, password=secret, server=_key(host))
+    match document.get("Username"), document.get("Secret"):
+        case ("", ""):
+            return None
+        case (str(username), str(secret)) if username != "" and (username, secret) != (_TOKEN_USER, ""):
+            token = username == _TOKEN_USER
+            given = {"identity_token": secret} if token else {"username": username, "password": secret}
+            return Credentials(**given, server=_key(host))
+        case _:
+            raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says")
