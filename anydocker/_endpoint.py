@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -141,9 +140,7 @@ class Endpoint:
 
     def failure(self, reason: BaseException | str) -> str:
         """A message that names this endpoint, where it came from, and what went wrong there."""
-        if isinstance(reason, gaierror):
-            reason = f"the name of the host does not resolve ({reason.strerror})"
-        elif isinstance(reason, OSError) and reason.errno in _ADVICE:
+        if isinstance(reason, OSError) and reason.errno in _ADVICE:
             reason = _ADVICE[reason.errno]
         elif isinstance(reason, ProtocolError) and self.port and not self.is_ssh and self.tls is None:
             reason = f"{reason}; if it wants TLS, give tls="
