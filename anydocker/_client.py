@@ -105,7 +105,9 @@ def connect(
 
     Args:
         host: The address of the engine: ``unix:///path/to/docker.sock``, ``tcp://HOST:PORT``, ``ssh://USER@HOST``.
-        context: The name of a context (``docker context ls``), instead of an address.
+            What has no scheme is taken for a TCP host.
+        context: The name of a context (``docker context ls``), instead of an address. ``"default"`` is the engine
+            that ``DOCKER_HOST`` names, or else that of the default socket.
         tls: How to trust each other, over TCP. Default: as ``DOCKER_TLS_VERIFY``, ``DOCKER_TLS`` and
             ``DOCKER_CERT_PATH`` say, or the context.
         api_version: The API version to speak, such as ``"1.45"``. Default: ``DOCKER_API_VERSION``, or the newest that
@@ -121,13 +123,20 @@ def connect(
     """
     version, source = api_version, "api_version"
     if version is None and os.environ.get("DOCKER_API_VERSION"):
-        version, source = os.environ["DOCKER_API_VERSION"], "DOCKER_API_VERSION"
-    pinned = None if version is None else ApiVersion.parse(version)
-    if pinned is not None and not FLOOR <= pinned <= CEILING:
-        msg = f"{source}={version!r}: anydocker speaks {FLOOR} to {CEILING}"
-        raise ValueError(msg)
+        version, source = os.environ["DOCKER_API_VERSION"].removeprefix("v"), "DOCKER_API_VERSION"
+    pinned = None if version is None else _pin(version, source)
     endpoint = resolve(host, context=context, tls=tls, environ=os.environ, home=Path.home())
     return Docker(endpoint, pinned, network_backend)
+
+
+def _pin(version: str, source: str) -> ApiVersion:
+    try:
+        pinned = ApiVersion.parse(version)
+    except ValueError as exc:
+        raise ValueError(f"{source}={exc}") from None
+    if not FLOOR <= pinned <= CEILING:
+        raise ValueError(f"{source}={version!r}: anydocker speaks {FLOOR} to {CEILING}")
+    return pinned
 
 
 @final
@@ -485,7 +494,8 @@ class Docker:
         fields = dict(headers or {})
         if upgrade is not None:
             fields |= {"Connection": "Upgrade", "Upgrade": upgrade}
-        request = _make_request(method, f"/v{self._spoken}{_checked_path(path)}", query, fields, json, body)
+        path = f"{self.endpoint.prefix}/v{self._spoken}{_checked_path(path)}"
+        request = _make_request(method, path, query, fields, json, body)
         async with self._open_transport.open(request) as exchange:
             await exchange.receive_head()
             if exchange.status >= 400:
@@ -514,7 +524,7 @@ class Docker:
         own_connection: bool = False,
         undo: Callable[[Response], Awaitable[object]] | None = None,
     ) -> Response:
-        request = _make_request(method, path, query, headers, json, body)
+        request = _make_request(method, f"{self.endpoint.prefix}{path}", query, headers, json, body)
         if undo is not None:
             response = await self._exchange_or_undo(request, undo)
         elif own_connection:

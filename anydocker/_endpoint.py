@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -23,7 +24,7 @@ from anydocker.errors import ConnectError, ProtocolError
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ("Endpoint", "TLSConfig", "config_directory", "resolve")
+__all__ = ("Endpoint", "TLSConfig", "config_directory", "parse_object", "resolve")
 
 # Where engines listen on a machine: root's Docker, rootless Docker, Desktop, Desktop's other place, OrbStack, colima,
 # Rancher Desktop, Podman as a user and as root. The first that exists is taken, and the first of all if none does.
@@ -40,7 +41,11 @@ _DEFAULT_SOCKETS: Final = (
 )
 _PLAIN_PORT: Final = 2375  # IANA: docker
 _TLS_PORT: Final = 2376  # IANA: docker-s
+# Where an engine is looked for if nothing but TLS is asked for.
+_DEFAULT_TLS: Final = f"tcp://localhost:{_TLS_PORT}"
 _DEFAULT_CONTEXT: Final = "default"
+# A host name or an address, with or without a port, as the command line takes it for tcp://.
+_BARE_HOST: Final = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?", re.ASCII)
 
 _ADVICE: Final = {
     errno.ENOENT: "there is no such socket: is the engine running?",
@@ -84,7 +89,10 @@ class TLSConfig:
             if self.cert is not None:
                 context.load_cert_chain(str(self.cert), None if self.key is None else str(self.key))
         except OSError as exc:  # ssl.SSLError is one
-            raise ConnectError(f"the files for TLS cannot be used ({exc}): {self}") from exc
+            files = [str(path) for path in (self.ca, self.cert, self.key) if path is not None]
+            absent = [path for path in files if not os.path.exists(path)]
+            why = f"{exc.strerror}: {', '.join(absent or files)}"
+            raise ConnectError(f"the files for TLS cannot be used: {why}") from exc
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -105,6 +113,7 @@ class Endpoint:
         port: The port; 0 for a Unix socket, and for ssh's own choice.
         user: The user to log in as with ssh; None for ssh's own choice.
         tls: How to trust each other, over TCP.
+        prefix: What stands in front of every path, over TCP: for an engine behind a proxy that has others beside it.
     """
 
     url: str
@@ -114,6 +123,7 @@ class Endpoint:
     port: int = 0
     user: str | None = None
     tls: TLSConfig | ssl.SSLContext | None = attrs.field(default=None, repr=False)
+    prefix: str = ""
 
     @property
     def is_ssh(self) -> bool:
@@ -132,6 +142,8 @@ class Endpoint:
         """A message that names this endpoint, where it came from, and what went wrong there."""
         if isinstance(reason, OSError) and reason.errno in _ADVICE:
             reason = _ADVICE[reason.errno]
+        elif isinstance(reason, ProtocolError) and self.port and not self.is_ssh and self.tls is None:
+            reason = f"{reason}; if it wants TLS, give tls="
         return f"no engine at {self.url} (from {self.source}): {str(reason) or 'the connection failed'}"
 
 
@@ -167,25 +179,34 @@ def resolve(
     """
     if host is not None and context is not None:
         raise ValueError("host= and context= are two ways to name an engine: give one of them")
-    address = _address(host, environ) if context is None else None
-    if address is not None:
-        return _parse(*address, _environment_tls(environ, home) if tls is None else tls)
     directory = config_directory(environ, home)
-    name, source = _context_name(context, environ, directory)
-    if name != _DEFAULT_CONTEXT:
-        return _from_context(name, source, directory, tls)
-    return _parse(f"unix://{_default_socket(environ, home)}", "the default", None)
+    address = _address(host, context, environ)
+    if address is None:
+        name, source = _context_name(context, environ, directory)
+        if name != _DEFAULT_CONTEXT:
+            return _from_context(name, source, directory, tls)
+    environment_tls = _environment_tls(environ, directory) if tls is None else None
+    if address is None:
+        place = f"unix://{_default_socket(environ, home)}" if environment_tls is None else _DEFAULT_TLS
+        address = place, "the default"
+    return _parse(*address, environment_tls or tls)
 
 
-def _address(host: str | None, environ: Mapping[str, str]) -> tuple[str, str] | None:
+def _address(host: str | None, context: str | None, environ: Mapping[str, str]) -> tuple[str, str] | None:
     match host:
         case None:
-            given = environ.get("DOCKER_HOST")
-            return (given, "DOCKER_HOST") if given else None
+            # The context that is called default is the engine that DOCKER_HOST names.
+            given = environ.get("DOCKER_HOST") if context in {None, _DEFAULT_CONTEXT} else None
+            return (_complete(given), "DOCKER_HOST") if given else None
         case str():
-            return host, "the argument host="
+            return _complete(host), "the argument host="
         case _:
             raise TypeError(f"host={host!r}: an address is a str, such as 'unix:///var/run/docker.sock'")
+
+
+def _complete(address: str) -> str:
+    address = address.strip()
+    return f"tcp://{address}" if _BARE_HOST.fullmatch(address) else address
 
 
 def _default_socket(environ: Mapping[str, str], home: Path) -> str:
@@ -197,22 +218,25 @@ def _default_socket(environ: Mapping[str, str], home: Path) -> str:
     return _DEFAULT_SOCKETS[0]
 
 
-def _environment_tls(environ: Mapping[str, str], home: Path) -> TLSConfig | None:
-    """TLS as the environment asks for it; files that are not there are done without, as the command line does."""
-    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
-    if not verify and not environ.get("DOCKER_TLS"):
+def _environment_tls(environ: Mapping[str, str], directory: Path) -> TLSConfig | None:
+    """TLS as the environment asks for it. It takes an authority's certificate, as with the command line."""
+    asked = next((name for name in ("DOCKER_TLS_VERIFY", "DOCKER_TLS") if environ.get(name)), None)
+    if asked is None:
         return None
-    given = environ.get("DOCKER_CERT_PATH")
-    directory = Path(given) if given else config_directory(environ, home)
+    directory = Path(environ.get("DOCKER_CERT_PATH") or directory)
     files = _pem_files(directory)
-    if given and not files:
-        raise ConnectError(f"DOCKER_CERT_PATH={given}: neither ca.pem nor cert.pem and key.pem is there")
-    return TLSConfig(**files, verify=verify)
+    if "ca" not in files:
+        raise ConnectError(
+            f"{asked} is set, and {directory / 'ca.pem'} is not there: set DOCKER_CERT_PATH, or give tls="
+        )
+    return TLSConfig(**files, verify=asked == "DOCKER_TLS_VERIFY")
 
 
 def _pem_files(directory: Path) -> dict[str, Path]:
-    files = {name: directory / f"{name}.pem" for name in ("ca", "cert", "key")}
-    return {name: path for name, path in files.items() if os.path.isfile(path)}
+    """The files that are there; a certificate without its key, or the reverse, is no use."""
+    paths = {name: directory / f"{name}.pem" for name in ("ca", "cert", "key")}
+    files = {name: path for name, path in paths.items() if os.path.isfile(path)}
+    return files if {"cert", "key"} <= files.keys() else {name: files[name] for name in files if name == "ca"}
 
 
 def _context_name(context: str | None, environ: Mapping[str, str], directory: Path) -> tuple[str, str]:
@@ -230,11 +254,14 @@ def _from_context(name: str, source: str, directory: Path, tls: TLSConfig | ssl.
     from hashlib import sha256  # noqa: PLC0415 - for contexts alone
 
     identity = sha256(name.encode()).hexdigest()
-    meta = _read_json(directory / "contexts" / "meta" / identity / "meta.json")
+    file = directory / "contexts" / "meta" / identity / "meta.json"
+    meta = _read_json(file)
+    if not meta:
+        raise ConnectError(f"there is no context {name!r} in {directory} (from {source}): see `docker context ls`")
     endpoint = _part(_part(meta, "Endpoints"), "docker")
     address = endpoint.get("Host")
     if not isinstance(address, str) or not address:
-        raise ConnectError(f"there is no context {name!r} in {directory} (from {source}): see `docker context ls`")
+        raise ConnectError(f"the context {name!r} (from {source}) names no engine: {file} has no Endpoints.docker.Host")
     if tls is None:
         files = _pem_files(directory / "contexts" / "tls" / identity / "docker")
         skip = bool(endpoint.get("SkipTLSVerify"))
@@ -248,16 +275,26 @@ def _part(document: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The document in a file; empty where there is no file."""
+    """The document in a file; empty where there is no file, or nothing in it."""
     try:
-        document = loads(path.read_bytes())
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ProtocolError) as exc:
-        raise ConnectError(f"{path} cannot be read: {exc}") from exc
-    if not isinstance(document, dict):
+    except OSError as exc:
+        raise ConnectError(f"{path} cannot be read: {exc.strerror}") from exc
+    document = parse_object(data.strip() or b"{}")
+    if document is None:
         raise ConnectError(f"{path} cannot be read: it does not hold a JSON object")
-    return cast("dict[str, Any]", document)
+    return document
+
+
+def parse_object(data: bytes) -> dict[str, Any] | None:
+    """The JSON object in ``data``, or None. It raises nothing: an error would quote what may be secret."""
+    try:
+        document = loads(data)
+    except ProtocolError:
+        return None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def _parse(url: str, source: str, tls: TLSConfig | ssl.SSLContext | None) -> Endpoint:
@@ -265,14 +302,15 @@ def _parse(url: str, source: str, tls: TLSConfig | ssl.SSLContext | None) -> End
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
-        raise _malformed(url, source, str(exc)) from exc
+        # What Python complains of may be a part of a password.
+        raise _malformed(url, source, "it cannot be taken apart" if "@" in url else str(exc)) from None
     if parts.scheme != "unix" and parts.password is not None:
         raise ValueError(
             f"the address from {source} holds a password: an engine takes none, and ssh has keys and agents"
         )
     if parts.scheme != "unix" and not _is_host_name(parts.hostname or ""):
         raise _malformed(url, source, "the host is not an ASCII name or address")
-    match parts.scheme:
+    match url.partition(":")[0]:  # not parts.scheme, which is in lower case: to the command line TCP:// is no address
         case "unix":
             return _parse_unix(url, source)
         case "tcp" | "http" | "https":
@@ -295,13 +333,16 @@ def _parse_tcp(
 ) -> Endpoint:
     if not parts.hostname:
         raise _malformed(url, source, "the host is missing: tcp://HOST:PORT")
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        raise _malformed(url, source, "only a host and a port can follow: tcp://HOST:PORT")
+    if parts.query or parts.fragment or parts.username:
+        raise _malformed(url, source, "only a host, a port and a path can follow: tcp://HOST:PORT")
+    prefix = parts.path.rstrip("/")
+    if not prefix.isascii() or not prefix.isprintable() or " " in prefix:
+        raise _malformed(url, source, "the path has to be percent-encoded")
     if parts.scheme == "https" and tls is None:
         tls = TLSConfig()
     if port is None:
         port = _PLAIN_PORT if tls is None else _TLS_PORT
-    return Endpoint(url, source, host=parts.hostname, port=port, tls=tls)
+    return Endpoint(url, source, host=parts.hostname, port=port, tls=tls, prefix=prefix)
 
 
 def _parse_ssh(url: str, parts: SplitResult, port: int | None, source: str) -> Endpoint:
@@ -309,12 +350,24 @@ def _parse_ssh(url: str, parts: SplitResult, port: int | None, source: str) -> E
         raise _malformed(url, source, "the host is missing: ssh://USER@HOST:PORT")
     if parts.query or parts.fragment:
         raise _malformed(url, source, "only a user, a host, a port and the path of a socket can stand in it")
+    if port == 0:
+        raise _malformed(url, source, "there is no port 0")
+    host, user = _written_host(parts), unquote(parts.username) if parts.username else None
+    if "%" in host:
+        raise _malformed(url, source, "a host is not percent-encoded")
     # Neither may be taken by ssh for an option.
-    user = unquote(parts.username) if parts.username else None
-    if parts.hostname.startswith("-") or (user or "").startswith("-"):
+    if host.startswith("-") or (user or "").startswith("-"):
         raise _malformed(url, source, "neither user nor host can begin with a dash")
-    path = parts.path if parts.path.strip("/") else None
-    return Endpoint(url, source, path=path, host=parts.hostname, port=port or 0, user=user)
+    path = unquote(parts.path) if parts.path.strip("/") else None
+    if not (path or "").isprintable() or not (user or "").isprintable():
+        raise _malformed(url, source, "neither user nor path can have control characters")
+    return Endpoint(url, source, path=path, host=host, port=port or 0, user=user)
+
+
+def _written_host(parts: SplitResult) -> str:
+    """The host in the letters it was given in, which ssh looks it up by in its configuration."""
+    name = parts.netloc.rpartition("@")[2]
+    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
 
 
 def _is_host_name(host: str) -> bool:
@@ -322,4 +375,8 @@ def _is_host_name(host: str) -> bool:
 
 
 def _malformed(url: str, source: str, why: str) -> ValueError:
-    return ValueError(f"{url!r} (from {source}) is not the address of an engine: {why}")
+    shown = url
+    if "@" in url and not url.startswith("unix:"):
+        # What stands in front of it may be a password.
+        shown = f"{url.partition('://')[0]}://...@{url.rpartition('@')[2]}" if "://" in url else "...@..."
+    return ValueError(f"{shown!r} (from {source}) is not the address of an engine: {why}")

@@ -217,6 +217,8 @@ class Unpacker:
                 raise ArchiveError(f"the archive has {info.name!r}, {_kind(info)}: it is not copied")
 
     def _make_symbolic_link(self, path: str, info: tarfile.TarInfo) -> None:
+        if "\0" in info.linkname:
+            raise ArchiveError(f"the archive has {info.name!r}, a link to {info.linkname!r}, which cannot be")
         if not info.linkname.startswith("/") and leads_out(path, info.linkname, self.landing.directory):
             message = f"the archive has {info.name!r}, a link to {info.linkname!r}, which leads out of its target"
             raise ArchiveError(message)

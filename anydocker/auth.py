@@ -18,10 +18,9 @@ import anyio
 import attrs
 from anyio.to_thread import run_sync
 
-from anydocker._endpoint import config_directory
+from anydocker._endpoint import config_directory, parse_object
 from anydocker._wire.auth import auth_header, registry_host
-from anydocker._wire.jsonstream import loads
-from anydocker.errors import AuthError, ProtocolError
+from anydocker.errors import AuthError
 
 __all__ = ("Credentials", "find_all_credentials", "find_credentials")
 
@@ -119,9 +118,10 @@ async def _find(config: dict[str, Any], host: str) -> Credentials | None:
     helper = helpers.get(host) or config.get("credsStore")
     if helper:
         return await _ask_helper(str(helper), host)
-    for key, entry in _mapping(config, "auths").items():
-        if registry_host(key) == host and entry:
-            return _from_entry(entry, host)
+    entries = _mapping(config, "auths")
+    for key in entries:
+        if registry_host(key) == host and entries[key]:
+            return _from_entry(_mapping(entries, key), host)
     return None
 
 
@@ -129,15 +129,15 @@ async def _read_config(environ: Mapping[str, str] | None, home: Path | None) -> 
     directory = config_directory(os.environ if environ is None else environ, Path.home() if home is None else home)
     path = directory / "config.json"
     try:
-        document = loads(await run_sync(path.read_bytes))
+        data = await run_sync(path.read_bytes)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ProtocolError) as exc:
-        # What a broken file holds may be secret.
-        raise AuthError(f"{path} cannot be read: {exc.strerror if isinstance(exc, OSError) else 'not JSON'}") from None
-    if not isinstance(document, dict):
+    except OSError as exc:
+        raise AuthError(f"{path} cannot be read: {exc.strerror}") from exc
+    document = parse_object(data.strip() or b"{}")
+    if document is None:
         raise AuthError(f"{path} cannot be read: it does not hold a JSON object")
-    return cast("dict[str, Any]", document)
+    return document
 
 
 def _mapping(config: dict[str, Any], key: str) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _from_entry(entry: dict[str, Any], host: str) -> Credentials | None:
     if entry.get("auth"):
         try:
             username, separator, password = b64decode(entry["auth"]).decode().partition(":")
-        except ValueError:
+        except (ValueError, TypeError):
             separator = ""
         if not separator:
             raise AuthError(f"the entry for {host} in config.json is not user:password in base64")
@@ -166,22 +166,42 @@ def _from_entry(entry: dict[str, Any], host: str) -> Credentials | None:
 
 async def _ask_helper(name: str, host: str) -> Credentials | None:
     program = f"docker-credential-{name}"
+    # Not input=: a helper that does not read it is no error.
+    question = await run_sync(_pipe_with, _key(host).encode())
     try:
-        done = await anyio.run_process([program, "get"], input=_key(host).encode(), check=False)
+        done = await anyio.run_process([program, "get"], stdin=question, check=False)
     except OSError as exc:
         message = f"{program}, the credential helper for {host} in config.json, cannot be run: {exc.strerror}"
         raise AuthError(message) from exc
+    finally:
+        os.close(question)
     said = done.stdout.decode(errors="replace").strip()
     if done.returncode != 0:
         if _NOT_FOUND in said:
             return None
+        if "{" in said:  # an answer after all, with a secret in it
+            said = ""
         complaint = said or done.stderr.decode(errors="replace").strip()
         raise AuthError(f"{program} failed for {host}: {complaint or f'status {done.returncode}'}")
-    try:
-        document: dict[str, str] = loads(done.stdout)
-        username, secret = document["Username"], document["Secret"]
-    except (ProtocolError, KeyError, TypeError):
-        raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says") from None
-    if username == _TOKEN_USER:
-        return Credentials(identity_token=secret, server=_key(host))
-    return Credentials(username=username, password=secret, server=_key(host))
+    return _from_helper(done.stdout, program, host)
+
+
+def _pipe_with(data: bytes) -> int:
+    """The reading end of a pipe with ``data`` in it: a few bytes, which a pipe holds."""
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    return reading
+
+
+def _from_helper(answer: bytes, program: str, host: str) -> Credentials | None:
+    document = parse_object(answer) or {}
+    match document.get("Username"), document.get("Secret"):
+        case ("", ""):
+            return None
+        case (str(username), str(secret)) if username != "" and (username, secret) != (_TOKEN_USER, ""):
+            token = username == _TOKEN_USER
+            given = {"identity_token": secret} if token else {"username": username, "password": secret}
+            return Credentials(**given, server=_key(host))
+        case _:
+            raise AuthError(f"{program} gave no credentials for {host}: its answer is not what a helper says")

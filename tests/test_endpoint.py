@@ -41,9 +41,13 @@ GOOD = [
 
 BAD = [
     ("", "has to begin with unix://, tcp:// or ssh://"),
-    ("docker.sock", "has to begin with"),
     ("/var/run/docker.sock", "has to begin with"),
-    ("127.0.0.1:2375", "has to begin with"),
+    ("run/docker.sock", "has to begin with"),
+    (":2375", "has to begin with"),
+    ("::1", "has to begin with"),
+    ("häst:2375", "has to begin with"),
+    ("TCP://localhost:2375", "has to begin with"),
+    ("Unix:///var/run/docker.sock", "has to begin with"),
     ("ftp://localhost", "has to begin with"),
     ("npipe:////./pipe/docker_engine", "has to begin with"),
     ("fd://", "has to begin with"),
@@ -62,10 +66,11 @@ BAD = [
     ("tcp://localhost:port", "port"),
     ("tcp://localhost:65536", "[Pp]ort out of range"),
     ("tcp://localhost:-1", "[Pp]ort"),
-    ("tcp://localhost:2375/path", "only a host and a port"),
-    ("tcp://localhost:2375?query", "only a host and a port"),
-    ("tcp://localhost:2375#fragment", "only a host and a port"),
-    ("tcp://user@localhost:2375", "only a host and a port"),
+    ("tcp://localhost:2375?query", "only a host, a port and a path"),
+    ("tcp://localhost:2375#fragment", "only a host, a port and a path"),
+    ("tcp://user@localhost:2375", "only a host, a port and a path"),
+    ("tcp://localhost:2375/a b", "percent-encoded"),
+    ("tcp://localhost:2375/ä", "percent-encoded"),
     ("tcp://[::1", "Invalid IPv6 URL"),
 ]
 
@@ -84,11 +89,35 @@ def test_address(url: str, path: str | None, host: str, port: int, authority: st
 def test_malformed_address(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as caught:
         find(url)
-    assert str(caught.value).startswith(f"{url!r} (from the argument host=) is not the address of an engine: ")
+    shown = url.replace("user@", "...@")
+    assert str(caught.value).startswith(f"{shown!r} (from the argument host=) is not the address of an engine: ")
     if url:
         with pytest.raises(ValueError, match=why) as caught:
             find(environ={"DOCKER_HOST": url})
         assert "(from DOCKER_HOST)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("127.0.0.1:2375", "tcp://127.0.0.1:2375"),
+        ("localhost", "tcp://localhost"),
+        ("[::1]:9", "tcp://[::1]:9"),
+        (" tcp://localhost:9 ", "tcp://localhost:9"),
+        ("\tunix:///a\n", "unix:///a"),
+    ],
+)
+def test_an_address_is_completed(given: str, url: str) -> None:
+    assert find(given).url == url
+    assert find(environ={"DOCKER_HOST": given}).url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix"),
+    [("tcp://h:1", ""), ("tcp://h:1/", ""), ("tcp://h:1/a/b", "/a/b"), ("tcp://h:1/a%20b/", "/a%20b")],
+)
+def test_prefix(url: str, prefix: str) -> None:
+    assert find(url).prefix == prefix
 
 
 @pytest.mark.parametrize("host", [b"unix:///var/run/docker.sock", 2375, ("127.0.0.1", 2375)])
@@ -147,7 +176,7 @@ def test_places_that_cannot_be_looked_into_are_passed_by(tmp_path: Path) -> None
     too_long = "/" + "x" * 5000
     environ = {"XDG_RUNTIME_DIR": too_long, "DOCKER_HOST": ""}
     assert find(environ=environ, home=tmp_path).source == "the default"
-    with pytest.raises(ConnectError, match="DOCKER_CERT_PATH="):
+    with pytest.raises(ConnectError, match="set DOCKER_CERT_PATH"):
         find("tcp://127.0.0.1", {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": too_long})
 
 
@@ -180,17 +209,22 @@ class TestContexts:
         make_context(tmp_path, "box", "tcp://127.0.0.1:9")
         environ = {"DOCKER_HOST": "unix:///a"}
         assert resolve(None, context="box", environ=environ, home=tmp_path).port == 9
-        assert resolve(None, context="default", environ=environ, home=tmp_path).source == "the default"
+        assert resolve(None, context="default", environ=environ, home=tmp_path).path == "/a"
 
     @pytest.mark.parametrize(
         "meta",
-        ["{}", '{"Endpoints": null}', '{"Endpoints": {"docker": "x"}}', '{"Endpoints": {"docker": {"Host": 7}}}'],
+        [
+            '{"Name": "box"}',
+            '{"Endpoints": null}',
+            '{"Endpoints": {"docker": "x"}}',
+            '{"Endpoints": {"docker": {"Host": 7}}}',
+        ],
     )
     def test_odd_documents(self, tmp_path: Path, meta: str) -> None:
         make_context(tmp_path, "box", "unix:///a")
         (file,) = tmp_path.rglob("meta.json")
         file.write_text(meta)
-        with pytest.raises(ConnectError, match="there is no context 'box'"):
+        with pytest.raises(ConnectError, match=r"the context 'box' \(from .*\) names no engine"):
             resolve(None, context="box", environ={}, home=tmp_path)
 
     def test_tls_files(self, tmp_path: Path) -> None:
@@ -200,6 +234,8 @@ class TestContexts:
             (directory / name).touch()
         tls = resolve(None, context="box", environ={}, home=tmp_path).tls
         assert tls == TLSConfig(ca=directory / "ca.pem", cert=directory / "cert.pem", key=directory / "key.pem")
+        (directory / "key.pem").unlink()
+        assert resolve(None, context="box", environ={}, home=tmp_path).tls == TLSConfig(ca=directory / "ca.pem")
         make_context(tmp_path, "lax", "tcp://127.0.0.1:9", SkipTLSVerify=True)
         assert resolve(None, context="lax", environ={}, home=tmp_path).tls == TLSConfig(verify=False)
 
@@ -229,9 +265,19 @@ class TestEnvironmentTLS:
 
     def test_missing_files(self, tmp_path: Path) -> None:
         environ = {"DOCKER_HOST": "tcp://127.0.0.1", "DOCKER_TLS_VERIFY": "1"}
-        assert find(environ=environ, home=tmp_path).tls == TLSConfig()
-        with pytest.raises(ConnectError, match="DOCKER_CERT_PATH="):
-            find(environ=environ | {"DOCKER_CERT_PATH": str(tmp_path)})
+        with pytest.raises(ConnectError, match=r"DOCKER_TLS_VERIFY is set, and .*/\.docker/ca\.pem is not there"):
+            find(environ=environ, home=tmp_path)
+        with pytest.raises(ConnectError, match=rf"DOCKER_TLS is set, and {tmp_path}/ca\.pem is not there"):
+            find(environ={"DOCKER_TLS": "1", "DOCKER_CERT_PATH": str(tmp_path)})
+
+    def test_it_means_tcp(self, tmp_path: Path) -> None:
+        (tmp_path / "ca.pem").touch()
+        found = find(environ={"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)})
+        assert (found.url, found.source, found.tls) == (
+            "tcp://localhost:2376",
+            "the default",
+            TLSConfig(ca=tmp_path / "ca.pem"),
+        )
 
     def test_argument_wins(self) -> None:
         mine = TLSConfig(verify=False)
@@ -246,6 +292,9 @@ class TestEnvironmentTLS:
         ("ssh://me@box:2222", "me", "box", 2222, None),
         ("ssh://me%40home@box/run/engine.sock", "me@home", "box", 0, "/run/engine.sock"),
         ("ssh://box/", None, "box", 0, None),
+        ("ssh://BOX", None, "BOX", 0, None),
+        ("ssh://me@[::1]:22", "me", "::1", 22, None),
+        ("ssh://box/a%20b.sock", None, "box", 0, "/a b.sock"),
     ],
 )
 def test_ssh(url: str, user: str | None, host: str, port: int, path: str | None) -> None:
@@ -258,6 +307,10 @@ def test_ssh(url: str, user: str | None, host: str, port: int, path: str | None)
 @pytest.mark.parametrize(
     ("url", "why"),
     [
+        ("ssh://box:0", "no port 0"),
+        ("ssh://b%6fx", "not percent-encoded"),
+        ("ssh://box/a%00b", "control characters"),
+        ("ssh://a%0ab@box", "control characters"),
         ("ssh://", "the host is missing"),
         ("ssh://-oProxyCommand=x", "begin with a dash"),
         ("ssh://-l@box", "begin with a dash"),
@@ -272,11 +325,32 @@ def test_malformed_ssh(url: str, why: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tcp://me:s3cret@box",
+        "tcp://me:s3cret@box:port",
+        "tcp://me:x/s3cret@box",
+        "ftp://me:s3cret@box",
+        "FTP://s3cret@box",
+        "ssh://me:s3cret@box?query",
+        "me:s3cret@box",
+        "s3cret@box:2375",
+        "tcp://me:[s3cret@box",
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="DOCKER_HOST") as caught:
+        find(environ={"DOCKER_HOST": url})
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_connect_asks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     assert anydocker.connect().endpoint == Endpoint("tcp://127.0.0.1:9", "DOCKER_HOST", host="127.0.0.1", port=9)
     assert anydocker.connect("unix:///b").endpoint.path == "/b"
-    monkeypatch.setenv("DOCKER_HOST", "nonsense")
+    monkeypatch.setenv("DOCKER_HOST", "nonsense://")
     with pytest.raises(ValueError, match="from DOCKER_HOST"):
         anydocker.connect()
 

@@ -322,6 +322,27 @@ async def test_a_registry_asks_for_its_credentials(made: list[Path]) -> None:
     assert len(made) == 1
 
 
+@pytest.mark.live
+async def test_a_registry_asks_for_tokens(made: list[Path]) -> None:
+    async with local_registry(credentials=("alice", "s3crét"), tokens=True) as registry:
+        assert await get_v2(registry.address) == b"HTTP/1.0 401 Unauthorized"
+        assert await get_v2(registry.address, ("alice", "s3crét")) == b"HTTP/1.0 401 Unauthorized"
+    assert len(made) == 2
+
+
+async def test_tokens_are_for_somebody() -> None:
+    with pytest.raises(ValueError, match="credentials="):
+        async with local_registry(tokens=True):
+            raise AssertionError("it started")
+
+
+async def test_without_cryptography_there_are_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anydocker.testing._registry.find_spec", dict[str, object]().get)
+    with pytest.raises(EngineUnavailable, match="pip install cryptography"):
+        async with local_registry(credentials=("alice", "x"), tokens=True):
+            raise AssertionError("it started")
+
+
 @pytest.mark.parametrize("user", ["", "a:b"])
 async def test_a_registry_refuses_a_user_name_that_cannot_be_sent(user: str) -> None:
     with pytest.raises(ValueError, match="user name"):

@@ -225,6 +225,14 @@ HOSTILE: Final[dict[str, tuple[Member, ...]]] = {
     "through an absolute link": (directory("d"), link("d/l", "/{outside}"), file("d/l/file")),
     "through a link to itself": (directory("d"), link("d/l", "."), file("d/l/file")),
     "through two links": (directory("d"), link("d/a", "/{outside}"), link("d/b", "a"), file("d/b/file")),
+    "through a chain of links": (
+        directory("d"),
+        link("d/a", "b"),
+        link("d/b", "c"),
+        link("d/c", "/{outside}"),
+        file("d/a/file"),
+    ),
+    "through a link that replaced a file": (directory("d"), file("d/l"), link("d/l", "/{outside}"), file("d/l/file")),
     "a directory onto a link": (directory("d"), link("d/l", "/{outside}"), directory("d/l"), file("d/l/file")),
     "a hard link through a link": (directory("d"), link("d/l", "/{outside}"), hard("d/f", "d/l/file")),
     "a directory in a file": (directory("d"), file("d/f"), directory("d/f/g")),
@@ -255,6 +263,59 @@ def test_hostile(here: Path, members: tuple[Member, ...], make: Callable[[Path],
     assert names(here.parent) - {f"here/{name}" for name in names(here)} == {"here", "outside", "outside/file"}
     assert (outside / "file").read_text() == "old"
     assert (outside / "file").stat().st_nlink == 1
+    assert unfinished(here) == []
+
+
+HARMLESS: Final[dict[str, tuple[Member, ...]]] = {
+    "a file onto a link": (directory("d"), link("d/x", "/{outside}/file"), file("d/x")),
+    "a file, a link, a file": (directory("d"), file("d/x"), link("d/x", "/{outside}/file"), file("d/x")),
+    "a file onto a hard link to a link": (
+        directory("d"),
+        link("d/l", "/{outside}/file"),
+        hard("d/x", "d/l"),
+        file("d/x"),
+    ),
+    "a hard link onto a link": (directory("d"), file("d/f"), link("d/x", "/{outside}/file"), hard("d/x", "d/f")),
+    "names that differ in their letters only": (directory("d"), link("d/X", "/{outside}/file"), file("d/x")),
+}
+
+
+@pytest.mark.parametrize("make", [into, content_of])
+@pytest.mark.parametrize("members", HARMLESS.values(), ids=HARMLESS)
+def test_a_link_is_replaced_and_not_written_through(
+    here: Path, members: tuple[Member, ...], make: Callable[[Path], Unpacker]
+) -> None:
+    outside = here.parent / "outside"
+    run(make(here), *aimed(members, outside))
+    assert (here / "d" / "x").read_text() == "new"
+    assert not (here / "d" / "x").is_symlink()
+    assert (outside / "file").read_text() == "old"
+    assert (outside / "file").stat().st_nlink == 1
+
+
+# What only the extended headers of pax can say.
+PAX: Final = {
+    "a path up": {"path": "../outside/file"},
+    "an absolute path": {"path": "/outside/file"},
+    "a path with a NUL": {"path": "d/f\0"},
+    "a path with a NUL behind a way up": {"path": "d/../\0../outside/file"},
+    "a link with a NUL": {"linkpath": "f\0/../../outside"},
+    "a link up": {"linkpath": "../../outside"},
+    "a name that is too long": {"path": "d/" + "x" * 256},
+    "a path that is too long": {"path": "d/" + ("x" * 200 + "/") * 25 + "x"},
+    "a link that is too long": {"linkpath": "x" * 5000},
+}
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize("headers", PAX.values(), ids=PAX)
+def test_hostile_extended_headers(here: Path, headers: dict[str, str], kind: bytes) -> None:
+    if "linkpath" in headers and kind not in {tarfile.SYMTYPE, tarfile.LNKTYPE}:
+        kind = tarfile.SYMTYPE
+    with pytest.raises(ArchiveError):
+        run(into(here), directory("d"), file("d/f"), member("d/x", kind=kind, linkname="d/f", pax_headers=headers))
+    assert names(here.parent / "outside") == {"file"}
+    assert (here.parent / "outside" / "file").read_text() == "old"
     assert unfinished(here) == []
 
 

@@ -15,7 +15,7 @@ __all__ = ("Request", "Response")
 @attrs.frozen
 class Request:
     """
-    What is asked of an engine.
+    What is asked of an engine. Its ``repr`` shows no credentials, nor what else may be secret.
 
     Attributes:
         method: The HTTP method.
@@ -25,9 +25,9 @@ class Request:
     """
 
     method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | AsyncIterable[bytes] | None = None
+    target: str = attrs.field(repr=lambda target: repr(target.partition("?")[0]))
+    headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
+    body: bytes | AsyncIterable[bytes] | None = attrs.field(default=None, repr=False)
 
     @property
     def name(self) -> str:

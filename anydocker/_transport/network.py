@@ -166,6 +166,8 @@ async def dial(endpoint: Endpoint, backend: httpcore.AsyncNetworkBackend) -> htt
         return stream if endpoint.tls is None else await _secure(stream, endpoint, endpoint.tls)
     except ssl.SSLError as exc:
         raise ConnectError(endpoint.failure(tls_failure(exc))) from exc
+    except socket.gaierror as exc:
+        raise ConnectError(endpoint.failure(f"the name of the host does not resolve ({exc.strerror})")) from exc
     except (OSError, httpcore.NetworkError, httpcore.TimeoutException) as exc:
         raise ConnectError(endpoint.failure(exc)) from exc
 

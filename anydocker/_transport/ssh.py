@@ -9,6 +9,7 @@ standard error goes into the message when the connection fails.
 
 from __future__ import annotations
 
+import shlex
 import socket
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Final
@@ -30,6 +31,9 @@ __all__ = ("SSHStream", "connect_ssh")
 _REAP_SECONDS: Final = 2.0
 # Bytes of what ssh says that are shown.
 _SHOWN: Final = 2000
+# What ssh ends with if the shell of the other side finds no program, and if it fails itself.
+_NOT_FOUND: Final = 127
+_SSH_FAILED: Final = 255
 
 
 class SSHStream(SocketStream):
@@ -49,13 +53,14 @@ class SSHStream(SocketStream):
             if not self._silent:
                 raise
             code = await self._process.wait()
-            raise BrokenResourceError(f"ssh ended with {code}: {await run_sync(self._complaint)}") from exc
+            raise BrokenResourceError(f"ssh ended with {code}: {await run_sync(self._complaint)}{_hint(code)}") from exc
         self._silent = False
         return data
 
     def _complaint(self) -> str:
         self._complaints.seek(0)
-        return self._complaints.read(_SHOWN).decode(errors="replace").strip() or "it gave no reason"
+        lines = self._complaints.read(_SHOWN).decode(errors="replace").splitlines()
+        return "; ".join(line.strip() for line in lines if line.strip()) or "it gave no reason"
 
     async def aclose(self) -> None:
         """Close the connection and kill the process."""
@@ -66,6 +71,12 @@ class SSHStream(SocketStream):
                 self._process.kill()
             await finish_within(_REAP_SECONDS, self._process.wait)
             self._complaints.close()
+
+
+def _hint(code: int) -> str:
+    if code == _NOT_FOUND:
+        return " (docker has to be on the PATH of the other side)"
+    return " (ssh cannot ask anything here: try it by hand first)" if code == _SSH_FAILED else ""
 
 
 async def connect_ssh(endpoint: Endpoint) -> SSHStream:
@@ -96,5 +107,6 @@ def _command(endpoint: Endpoint) -> list[str]:
         command += ["-p", str(endpoint.port)]
     command += ["--", endpoint.host, "docker"]
     if endpoint.path is not None:
-        command += ["--host", f"unix://{endpoint.path}"]
+        # The shell of the other side reads this.
+        command += ["--host", shlex.quote(f"unix://{endpoint.path}")]
     return [*command, "system", "dial-stdio"]

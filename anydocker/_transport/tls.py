@@ -25,11 +25,14 @@ __all__ = ("TLSStream", "tls_failure")
 _ADVICE: Final = {
     "WRONG_VERSION_NUMBER": "it does not speak TLS: is this its plain port?",
     "HTTP_REQUEST": "it does not speak TLS: is this its plain port?",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the engine wants a client certificate: give cert and key",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the engine wants a client certificate: give TLSConfig(cert=..., key=...)",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the engine does not accept the client certificate, or wants one",
     "TLSV1_ALERT_UNKNOWN_CA": "the engine does not trust the authority of the client certificate",
 }
 
+# The verifier's numbers (X509_V_ERR_...) for who issued a certificate, and for whom.
+_UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
+_OTHER_NAME: Final = frozenset({62, 64})
 
 # Bytes to read from the connection at a time: four of the longest records.
 _READ_SIZE: Final = 64 * 1024
@@ -127,6 +130,11 @@ class TLSStream(ByteStream):
 def tls_failure(exc: ssl.SSLError) -> str:
     """What went wrong, and what to do about it."""
     if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"its certificate is not to be trusted: {exc.verify_message}"
+        advice = ""
+        if exc.verify_code in _UNKNOWN_ISSUER:
+            advice = " (is TLSConfig(ca=...) the authority it was issued by?)"
+        elif exc.verify_code in _OTHER_NAME:
+            advice = " (reach it by a name that its certificate is for)"
+        return f"its certificate is not to be trusted: {exc.verify_message.rstrip('.')}{advice}"
     reason = exc.reason or str(exc)
     return f"TLS failed: {_ADVICE.get(reason, reason)}"

@@ -1,4 +1,4 @@
-"""A real image registry on a loopback port, with or without a password."""
+"""A real image registry on a loopback port: open, with a password, or with tokens."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import re
 import secrets
 import string
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, final
 
@@ -25,6 +27,9 @@ from anydocker.testing._unavailable import EngineUnavailable, find_programs, req
 
 __all__ = ("Registry", "local_registry")
 
+# By this name the token server and the registry know each other.
+_SERVICE: Final = "anydocker"
+
 _PAUSE: Final = 0.02
 _LOG_LINES: Final = 20
 _LISTENING: Final = re.compile(r"listening on (127\.0\.0\.1:\d+)")
@@ -33,6 +38,7 @@ _NAMESPACES: Final = ("--pid", "--fork", "--kill-child", "--mount-proc")
 _BCRYPT_ALPHABET: Final = "./" + string.ascii_letters + string.digits
 # 2^5 rounds, the least that bcrypt allows: the password guards nothing.
 _BCRYPT_SETTING: Final = "$2y$05$"
+_TOKEN_SERVER: Final = Path(__file__).with_name("_token_server.py")
 _LIBRARIES: Final = ("libcrypt.so.1", "libcrypt.so.2")
 
 
@@ -62,7 +68,7 @@ class Registry:
 
 @asynccontextmanager
 async def local_registry(
-    engine: PrivateEngine | None = None, *, credentials: tuple[str, str] | None = None
+    engine: PrivateEngine | None = None, *, credentials: tuple[str, str] | None = None, tokens: bool = False
 ) -> AsyncGenerator[Registry, None]:
     """
     Run ``docker-registry`` on a free loopback port for the length of the block.
@@ -73,21 +79,29 @@ async def local_registry(
         engine: The private engine that is to reach it: the registry then listens on that engine's loopback
             address. Without one it listens on this machine's.
         credentials: User name and password that it is to ask for. Without them it serves anybody.
+        tokens: Have it ask for tokens instead, which a server beside it gives out for the credentials, as the large
+            public registries do. A login then brings an identity token, and anybody may pull what is below
+            ``public/``. Needs ``cryptography``.
 
     Yields:
         The registry, once it listens.
 
     Raises:
         EngineUnavailable: The process is not root, a program is missing, the registry ended or did not listen
-            within 60 seconds, or credentials were given and the system's libcrypt has no bcrypt.
-        ValueError: The user name is empty or has a colon in it.
+            within 60 seconds, credentials were given and the system's libcrypt has no bcrypt, or tokens are wanted and
+            ``cryptography`` is not installed.
+        ValueError: The user name is empty or has a colon in it, or tokens are wanted without credentials.
     """
     if credentials is not None and (not credentials[0] or ":" in credentials[0]):
         raise ValueError(f"not a user name for basic authentication: {credentials[0]!r}")
-    daemon = Daemon("docker-registry")
-    try:
-        await run_sync(_start, daemon, engine, credentials)
-        address = await _wait_for_address(daemon)
+    async with AsyncExitStack() as stack:
+        auth: dict[str, object] | None = None
+        if tokens:
+            if credentials is None:
+                raise ValueError("tokens=True needs the credentials= to give them out for")
+            auth = await stack.enter_async_context(_token_server(engine, credentials))
+        configure = partial(_configure, credentials=credentials, auth=auth)
+        daemon, address = await stack.enter_async_context(_listening("docker-registry", configure, engine))
         yield Registry(
             address=address,
             credentials=credentials,
@@ -95,22 +109,62 @@ async def local_registry(
             directory=daemon.directory,
             _daemon=daemon,
         )
+
+
+@asynccontextmanager
+async def _token_server(
+    engine: PrivateEngine | None, credentials: tuple[str, str]
+) -> AsyncGenerator[dict[str, object], None]:
+    """Yields what the registry has to know of it."""
+    if find_spec("cryptography") is None:
+        raise EngineUnavailable("a registry with tokens needs cryptography: pip install cryptography")
+    configure = partial(_configure_token_server, credentials=credentials)
+    async with _listening(sys.executable, configure, engine) as (daemon, address):
+        yield {
+            "token": {
+                "realm": f"http://{address}/token",
+                "service": _SERVICE,
+                "issuer": _SERVICE,
+                "rootcertbundle": str(daemon.directory / "root.pem"),
+            }
+        }
+
+
+@asynccontextmanager
+async def _listening(
+    program: str, configure: Callable[[Path], Sequence[str]], engine: PrivateEngine | None
+) -> AsyncGenerator[tuple[Daemon, str], None]:
+    """Run a program until the end of the block; yields it with the address it says it listens on."""
+    daemon = Daemon(Path(program).name)
+    try:
+        await run_sync(_start, daemon, program, configure, engine)
+        yield daemon, await _wait_for_address(daemon)
     finally:
         # finish_within is the shield.
         await finish_within(STOP_SECONDS, partial(run_sync, daemon.stop))  # noqa: ASYNC102
 
 
-def _start(daemon: Daemon, engine: PrivateEngine | None, credentials: tuple[str, str] | None) -> None:
+def _start(
+    daemon: Daemon, program: str, configure: Callable[[Path], Sequence[str]], engine: PrivateEngine | None
+) -> None:
     require_root("a local registry")
-    unshare, program = find_programs("unshare", "docker-registry")
+    unshare, program = find_programs("unshare", program)
     command = (unshare, *_NAMESPACES)
     daemon.start(
-        lambda directory: (program, "serve", str(_configure(directory, credentials))),
+        lambda directory: (program, *configure(directory)),
         engine.inside(command) if engine is not None else command,
     )
 
 
-def _configure(directory: Path, credentials: tuple[str, str] | None) -> Path:
+def _configure_token_server(directory: Path, credentials: tuple[str, str]) -> Sequence[str]:
+    user, password = credentials
+    known = {"user": user, "password": password, "service": _SERVICE}
+    (directory / "token.json").write_text(json.dumps(known))
+    # -P: the modules beside it are not to be taken for others of their names.
+    return "-P", str(_TOKEN_SERVER), str(directory)
+
+
+def _configure(directory: Path, credentials: tuple[str, str] | None, auth: dict[str, object] | None) -> Sequence[str]:
     # JSON is YAML, the registry's language. Port 0: the log tells which one it became.
     document: dict[str, object] = {
         "version": "0.1",
@@ -120,13 +174,15 @@ def _configure(directory: Path, credentials: tuple[str, str] | None) -> Path:
             "delete": {"enabled": True},
         },
     }
-    if credentials is not None:
+    if auth is not None:
+        document["auth"] = auth
+    elif credentials is not None:
         passwords = directory / "htpasswd"
         passwords.write_text(f"{credentials[0]}:{_bcrypt(credentials[1])}\n")
         document["auth"] = {"htpasswd": {"realm": "anydocker", "path": str(passwords)}}
     configuration = directory / "config.yml"
     configuration.write_text(json.dumps(document))
-    return configuration
+    return "serve", str(configuration)
 
 
 def _bcrypt(password: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from contextlib import asynccontextmanager, suppress
 from functools import partial, wraps
 from inspect import iscoroutinefunction
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,6 +19,9 @@ from anyio.to_thread import run_sync
 import anydocker
 from anydocker import Container, Docker
 from anydocker.testing import PrivateEngine, Registry, local_registry
+from tests.live.docker_home import DockerHome
+from tests.live.engines_by_name import Engines, engines_by_name
+from tests.live.ssh_server import ssh_server
 
 PASSWORD: Final = ("alice", "s3cret")
 # Seconds a test may take, so that one that waits for ever fails and is cleaned up after: pytest-timeout, which comes
@@ -109,6 +113,35 @@ async def pullable(docker: Docker, published: str) -> AsyncGenerator[str, None]:
     yield published
     with suppress(anydocker.NotFound):
         await docker.images.image(published).remove(force=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerHome:
+    """A configuration directory of the command line, and a place on PATH for credential helpers."""
+    return DockerHome(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def ssh_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running sshd, and a directory with an ``ssh`` that knows it."""
+    directory = tmp_path_factory.mktemp("ssh")
+    with ssh_server(directory):
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def named_engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    """Small engines that say who they are, with and without TLS."""
+    with engines_by_name(tmp_path_factory.mktemp("engines")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def token_registry(anydocker_engine: PrivateEngine | None, anydocker_portal: BlockingPortal) -> Iterator[Registry]:
+    """A registry that asks for a token."""
+    registry = local_registry(anydocker_engine, credentials=PASSWORD, tokens=True)
+    with anydocker_portal.wrap_async_context_manager(registry) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

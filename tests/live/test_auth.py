@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from base64 import b64encode
-from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -15,48 +10,11 @@ import anydocker
 from anydocker import AuthError, Credentials, Docker, PushFailed
 from anydocker.auth import find_all_credentials, find_credentials
 from anydocker.testing import Registry
+from tests.live.docker_home import DockerHome
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
 USER, PASSWORD = "alice", "s3cret"
-HELPER: Final = """#!{python}
-import json, sys
-known = {known!r}
-host = sys.stdin.read().strip()
-with open({log!r}, "a") as log:
-    print(sys.argv[1], host, file=log)
-if host == "broken.example":
-    sys.exit("the keychain is locked")
-if host not in known:
-    print("credentials not found in native keychain")
-    sys.exit(1)
-username, secret = known[host]
-print(json.dumps({{"ServerURL": host, "Username": username, "Secret": secret}}))
-"""
-
-
-class Home:
-    """A configuration directory of the command line, and a helper program."""
-
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.directory = directory
-        self.log = directory / "log"
-        self.log.touch()
-        monkeypatch.setenv("DOCKER_CONFIG", str(directory))
-        monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
-
-    def configure(self, **config: object) -> None:
-        (self.directory / "config.json").write_text(json.dumps(config))
-
-    def install_helper(self, known: dict[str, tuple[str, str]]) -> None:
-        program = self.directory / "docker-credential-test"
-        program.write_text(HELPER.format(python=sys.executable, known=known, log=str(self.log)))
-        program.chmod(0o755)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    return Home(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -79,7 +37,7 @@ async def pull(docker: Docker, name: str, auth: Credentials | None = None) -> No
     await docker.images.image(image.name or "").remove()
 
 
-async def test_no_or_wrong_password(docker: Docker, home: Home, private_image: str) -> None:
+async def test_no_or_wrong_password(docker: Docker, home: DockerHome, private_image: str) -> None:
     for auth in (None, Credentials(username=USER, password="wrong")):
         with pytest.raises(anydocker.APIError, match="no basic auth credentials|unauthorized"):
             await docker.images.pull(private_image, auth=auth)
@@ -90,7 +48,7 @@ async def test_no_or_wrong_password(docker: Docker, home: Home, private_image: s
     await docker.images.image(private_image).remove()
 
 
-async def test_auths(docker: Docker, home: Home, private_image: str) -> None:
+async def test_auths(docker: Docker, home: DockerHome, private_image: str) -> None:
     host = private_image.partition("/")[0]
     for key in (host, f"http://{host}/v1/"):
         home.configure(auths={key: entry()})
@@ -101,7 +59,7 @@ async def test_auths(docker: Docker, home: Home, private_image: str) -> None:
     await pull(docker, private_image, Credentials(username=USER, password=PASSWORD))
 
 
-async def test_helpers(docker: Docker, home: Home, private_image: str) -> None:
+async def test_helpers(docker: Docker, home: DockerHome, private_image: str) -> None:
     host = private_image.partition("/")[0]
     home.install_helper({host: (USER, PASSWORD)})
     for config in ({"credsStore": "test"}, {"credHelpers": {host: "test"}, "credsStore": "absent"}):
@@ -110,7 +68,7 @@ async def test_helpers(docker: Docker, home: Home, private_image: str) -> None:
     assert set(home.log.read_text().splitlines()) == {f"get {host}"}
 
 
-async def test_build_from_a_private_base(docker: Docker, home: Home, private_image: str) -> None:
+async def test_build_from_a_private_base(docker: Docker, home: DockerHome, private_image: str) -> None:
     host = private_image.partition("/")[0]
     text = f"FROM {private_image}\nCMD true"
     with pytest.raises(anydocker.DockerError, match="no basic auth credentials|unauthorized"):
@@ -129,14 +87,14 @@ async def test_login(docker: Docker, closed_registry: Registry) -> None:
     assert "wr0ng-secret" not in str(caught.value)
 
 
-async def test_distribution(docker: Docker, home: Home, private_image: str) -> None:
+async def test_distribution(docker: Docker, home: DockerHome, private_image: str) -> None:
     with pytest.raises(anydocker.APIError):
         await docker.distribution.inspect(private_image)
     found = await docker.distribution.inspect(private_image, auth=Credentials(username=USER, password=PASSWORD))
     assert found["Descriptor"]["digest"].startswith("sha256:")
 
 
-async def test_identity_token_and_docker_hub(home: Home) -> None:
+async def test_identity_token_and_docker_hub(home: DockerHome) -> None:
     hub = "https://index.docker.io/v1/"
     home.install_helper({hub: ("<token>", "a-token")})
     home.configure(credsStore="test")
@@ -150,7 +108,7 @@ async def test_identity_token_and_docker_hub(home: Home) -> None:
     assert "a:b" not in repr(found)
 
 
-async def test_nothing_configured(home: Home) -> None:
+async def test_nothing_configured(home: DockerHome) -> None:
     assert await find_credentials("registry.example") is None
     home.configure(auths={"registry.example": {}})
     assert await find_credentials("registry.example") is None
@@ -159,7 +117,7 @@ async def test_nothing_configured(home: Home) -> None:
     assert await find_credentials("registry.example") is None
 
 
-async def test_what_went_wrong(home: Home) -> None:
+async def test_what_went_wrong(home: DockerHome) -> None:
     home.configure(credsStore="absent")
     with pytest.raises(AuthError, match=r"docker-credential-absent, .* registry\.example .*cannot be run"):
         await find_credentials("registry.example")
