@@ -317,11 +317,11 @@ class Docker:
 
     async def version(self) -> SystemVersion:
         """The versions of the engine and its parts: ``GET /version`` (``SystemVersion``)."""
-        return cast("SystemVersion", (await self.request("GET", "/version")).json())
+        return cast("SystemVersion", (await self.request("GET", "/version")).document())
 
     async def info(self) -> SystemInfo:
         """The state of the engine as a whole: ``GET /info`` (``SystemInfo``)."""
-        return cast("SystemInfo", (await self.request("GET", "/info")).json())
+        return cast("SystemInfo", (await self.request("GET", "/info")).document())
 
     async def df(self, *, types: Sequence[DiskUse] = (), verbose: bool = False) -> SystemDataUsageResponse:
         """
@@ -352,7 +352,7 @@ class Docker:
             self.require("1.52", "df(verbose=True)")
         query = {"type": types, "verbose": verbose or None}
         response = await self.request("GET", "/system/df", query=query, own_connection=True)
-        return cast("SystemDataUsageResponse", response.json())
+        return cast("SystemDataUsageResponse", response.document())
 
     async def login(self, registry: str, *, username: str, password: str) -> Credentials:
         """
@@ -375,7 +375,7 @@ class Docker:
         server = "https://index.docker.io/v1/" if registry_host(registry) == "docker.io" else registry
         given = Credentials(username=username, password=password, server=server)
         response = await self.request("POST", "/auth", json=given.document(), own_connection=True)
-        token = response.json().get("IdentityToken") if response.body else None
+        token = response.document().get("IdentityToken") if response.body else None
         return Credentials(identity_token=token, server=server) if token else given
 
     @asynccontextmanager

@@ -33,8 +33,8 @@ LAYERS: Final = (
 # tarfile, that goes for what is in memory.)
 SANS_IO: Final = {
     "__future__", "attrs", "base64", "binascii", "collections", "datetime", "enum", "functools", "hashlib", "io",
-    "itertools", "json", "math", "msgspec.json", "posixpath", "re", "stat", "string", "struct", "tarfile", "typing", "urllib.parse",
-    "wsproto.connection", "wsproto.events",
+    "itertools", "json", "math", "msgspec.json", "posixpath", "re", "reprlib", "stat", "string", "struct", "tarfile",
+    "typing", "urllib.parse", "wsproto.connection", "wsproto.events",
 }  # fmt: skip
 
 # What only some parts may import.

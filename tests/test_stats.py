@@ -7,8 +7,9 @@ import pytest
 
 import anydocker
 from anydocker import Event, Stats
+from anydocker._wire.documents import section_at
 from anydocker.errors import ProtocolError, TruncatedStream
-from anydocker.streams._base import DocumentDecoder, section
+from anydocker.streams._base import DocumentDecoder
 from anydocker.testing import ReplayBackend, chunked_reply
 from tests.helpers import decode, keeps_raising
 
@@ -237,9 +238,9 @@ def test_what_only_the_end_completes_is_judged_too() -> None:
 
 @pytest.mark.parametrize("part", [None, 7, "text", [1], True])
 def test_section_that_is_none(part: object) -> None:
-    assert section({"key": part}, "key") == {}
-    assert section({}, "key") == {}
+    assert section_at({"key": part}, "key") == {}
+    assert section_at({}, "key") == {}
 
 
-def test_section() -> None:
-    assert section({"key": {"a": 1}}, "key") == {"a": 1}
+def test_section_at() -> None:
+    assert section_at({"key": {"a": 1}}, "key") == {"a": 1}

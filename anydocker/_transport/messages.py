@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from anydocker._wire.documents import objects_at, value_at
 from anydocker._wire.jsonstream import loads
 
 __all__ = ("Request", "Response")
@@ -58,3 +59,21 @@ class Response:
             ProtocolError: It is none.
         """
         return loads(self.body)
+
+    def document(self) -> dict[str, Any]:
+        """
+        The body as a JSON object.
+
+        Raises:
+            ProtocolError: It is none.
+        """
+        return value_at(self.json(), kind=dict)
+
+    def documents(self) -> list[dict[str, Any]]:
+        """
+        The body as a JSON array of objects; ``null``, which some engines send for an empty one, is empty.
+
+        Raises:
+            ProtocolError: It is none.
+        """
+        return objects_at(self.json())

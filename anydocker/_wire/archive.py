@@ -5,10 +5,11 @@ from __future__ import annotations
 from base64 import b64decode
 from datetime import datetime
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISDIR, S_ISLNK
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
+from anydocker._wire.documents import shown, text_at, value_at
 from anydocker._wire.jsonstream import loads
 from anydocker.errors import ProtocolError
 
@@ -59,8 +60,16 @@ class ArchiveInfo:
 
     @property
     def modified_at(self) -> datetime:
-        """``modified`` to the microsecond."""
-        return datetime.fromisoformat(self.modified)
+        """
+        ``modified`` to the microsecond.
+
+        Raises:
+            ProtocolError: It is no time, or none that Python knows: years 1 to 9999.
+        """
+        try:
+            return datetime.fromisoformat(self.modified)
+        except ValueError as exc:
+            raise ProtocolError(f"not a time: {shown(self.modified)}") from exc
 
 
 def parse_archive_info(header: str | None) -> ArchiveInfo:
@@ -71,15 +80,15 @@ def parse_archive_info(header: str | None) -> ArchiveInfo:
         ProtocolError: It is missing, or not what it should be.
     """
     try:
-        document: dict[str, Any] = loads(b64decode(header or "", validate=False))
+        document = loads(b64decode(header or "", validate=False))
         return ArchiveInfo(
-            name=document["name"],
-            size=document["size"],
-            mode=_stat_mode(document["mode"]),
-            modified=document["mtime"],
-            link_target=document.get("linkTarget") or "",
+            name=value_at(document, "name", kind=str),
+            size=value_at(document, "size", kind=int),
+            mode=_stat_mode(value_at(document, "mode", kind=int)),
+            modified=value_at(document, "mtime", kind=str),
+            link_target=text_at(document, "linkTarget"),
         )
-    except (ValueError, ProtocolError, KeyError, TypeError) as exc:
+    except (ValueError, ProtocolError) as exc:
         raise ProtocolError(f"not the description of a path: {header!r}") from exc
 
 

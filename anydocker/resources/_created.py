@@ -10,6 +10,7 @@ import anyio
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.container import with_address_of_its_own
+from anydocker._wire.documents import name_at
 from anydocker._wire.query import path_segment
 from anydocker.errors import Conflict, NotFound
 from anydocker.resources.container import Container
@@ -39,7 +40,7 @@ async def create_container(
         document = with_address_of_its_own(document)
 
     async def undo(response: Response) -> None:
-        await _remove_for_good(Container(response.json()["Id"], docker=docker))
+        await _remove_for_good(Container(name_at(response.document()), docker=docker))
 
     response = await docker.request(
         "POST",
@@ -48,7 +49,7 @@ async def create_container(
         json=document,
         undo=undo,
     )
-    return Container(response.json()["Id"], name, docker=docker)
+    return Container(name_at(response.document()), name, docker=docker)
 
 
 @asynccontextmanager

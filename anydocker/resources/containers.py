@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final, g
 
 from anydocker._wire.checks import check_text, check_type
 from anydocker._wire.container import HostPort, Mount, PortKey, container_document, merge
+from anydocker._wire.documents import name_at, section_at, texts_at, value_at
 from anydocker._wire.jsonstream import dumps
 from anydocker._wire.options import ContainerOptions
 from anydocker._wire.query import Filters, encode_filters, path_segment
@@ -60,7 +61,7 @@ class Containers:
             ValueError: The id is empty, or could not stand in a path.
         """
         document = await self.container(id).inspect()
-        return Container(document["Id"], document["Name"].removeprefix("/"), docker=self._docker)
+        return Container(name_at(document), value_at(document, "Name", kind=str).removeprefix("/"), docker=self._docker)
 
     async def list(
         self,
@@ -83,13 +84,13 @@ class Containers:
             Handles with the document of the listing as their ``summary``.
         """
         query = {"all": all, "filters": encode_filters(filters), "limit": limit, "size": size or None}
-        documents = (await self._docker.request("GET", "/containers/json", query=query)).json()
-        return [self._from_summary(document) for document in documents]
+        documents = (await self._docker.request("GET", "/containers/json", query=query)).documents()
+        return [self._from_summary(cast("ContainerSummary", document)) for document in documents]
 
     def _from_summary(self, summary: ContainerSummary) -> Container:
         # Links from other containers are names with a second slash.
-        names = [name[1:] for name in summary.get("Names") or () if name.count("/") == 1]
-        return Container(summary["Id"], names[0] if names else None, summary, docker=self._docker)
+        names = [name[1:] for name in texts_at(summary, "Names") if name.count("/") == 1]
+        return Container(name_at(summary), names[0] if names else None, summary, docker=self._docker)
 
     async def prune(self, *, filters: Filters | None = None) -> ContainerPruneResponse:
         """
@@ -105,7 +106,7 @@ class Containers:
         """
         query = {"filters": encode_filters(filters)}
         response = await self._docker.request("POST", "/containers/prune", query=query, own_connection=True)
-        return cast("ContainerPruneResponse", response.json())
+        return cast("ContainerPruneResponse", response.document())
 
     # -- create
 
@@ -266,7 +267,7 @@ class Containers:
             old = await self.get(name)
         except NotFound:
             return await create_container(self._docker, document, name, platform)
-        if ((await old.inspect())["Config"]["Labels"] or {}).get(_CONFIG_LABEL) == digest:
+        if section_at(await old.inspect(), "Config", "Labels").get(_CONFIG_LABEL) == digest:
             return old
         await old.stop(grace_seconds=grace_seconds)
         await old.remove(volumes=True)

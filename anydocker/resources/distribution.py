@@ -44,4 +44,4 @@ class Distribution:
         headers = {"X-Registry-Auth": auth.header()} if auth else {}
         path = f"/distribution/{path_segment(str(image), 'reference', allow_slash=True)}/json"
         response = await self._docker.request("GET", path, headers=headers, own_connection=True)
-        return cast("DistributionInspect", response.json())
+        return cast("DistributionInspect", response.document())

@@ -13,6 +13,7 @@ import anyio
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.checks import check_type
 from anydocker._wire.container import environment, exec_command
+from anydocker._wire.documents import name_at, value_at
 from anydocker._wire.query import path_segment
 from anydocker.errors import Conflict, DockerError, NotFound, TruncatedStream
 from anydocker.resources._conversation import SETTLE_SECONDS
@@ -61,7 +62,7 @@ class ExecStream(AttachStream):
     async def inspect(self) -> ExecInspectResponse:
         """The engine's document about this command: ``GET /exec/{id}/json`` (``ExecInspect``)."""
         path = f"/exec/{path_segment(self.id, 'exec id')}/json"
-        return cast("ExecInspectResponse", (await self._docker.request("GET", path)).json())
+        return cast("ExecInspectResponse", (await self._docker.request("GET", path)).document())
 
     async def resize(self, *, rows: int, columns: int) -> None:
         """
@@ -103,8 +104,14 @@ class ExecStream(AttachStream):
         raise TruncatedStream("the output of a command has ended, but the engine says that the command runs on")
 
     async def _exit_code(self) -> int | None:
-        document = await self.inspect()
-        return None if document.get("Running") else document.get("ExitCode")
+        return _exit_code(await self.inspect())
+
+
+def _exit_code(document: Mapping[str, Any]) -> int | None:
+    """The exit code of a command; None while it runs, and in the moment before the engine knows it."""
+    if document.get("Running") or document.get("ExitCode") is None:
+        return None
+    return value_at(document, "ExitCode", kind=int)
 
 
 def exec_document(
@@ -152,7 +159,7 @@ async def open_exec(
     if on_cancel == "kill":
         document = {**document, "Env": [*document.get("Env", ()), marker]}
     created = await docker.request("POST", f"{container_path}/exec", json=document)
-    exec_id: str = created.json()["Id"]
+    exec_id = name_at(created.document())
     tty: bool = document["Tty"]
     path = f"/exec/{path_segment(exec_id, 'exec id')}"
     try:
@@ -186,8 +193,7 @@ async def _kill_marked(docker: Docker, container_path: str, exec_path: str, kill
     """Kill the processes of an exec, found by the marker in their environment, until the engine says it is over."""
     try:
         for attempt, pause in enumerate(_KILL_PAUSES):
-            document: dict[str, Any] = (await docker.request("GET", f"{exec_path}/json")).json()
-            if not document["Running"] and document["ExitCode"] is not None:
+            if _exit_code((await docker.request("GET", f"{exec_path}/json")).document()) is not None:
                 return
             if not await _run_killer(docker, container_path, killer):
                 return

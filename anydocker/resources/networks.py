@@ -13,6 +13,7 @@ import attrs
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.container import merge
+from anydocker._wire.documents import name_at, value_at
 from anydocker._wire.query import Filters, encode_filters, path_segment
 from anydocker.errors import APIError, Conflict, Forbidden, NotFound
 from anydocker.resources.container import Container
@@ -157,7 +158,7 @@ class Network:
             ValueError: The scope is blank.
         """
         query = {"verbose": verbose or None, "scope": check_word(scope, "scope")}
-        return cast("NetworkInspect", (await self._docker.request("GET", self._path, query=query)).json())
+        return cast("NetworkInspect", (await self._docker.request("GET", self._path, query=query)).document())
 
     async def connect(
         self,
@@ -278,7 +279,7 @@ class Networks:
             ValueError: The id is empty, or could not stand in a path; or the scope is blank.
         """
         document = await self.network(id).inspect(scope=scope)
-        return Network(document["Id"], document["Name"], docker=self._docker)
+        return Network(name_at(document), value_at(document, "Name", kind=str), docker=self._docker)
 
     async def create(
         self,
@@ -409,11 +410,12 @@ class Networks:
             document = {"CheckDuplicate": True, **document}
 
         async def undo(response: Response) -> None:
-            await _remove_for_good(Network(response.json()["Id"], docker=self._docker))
+            await _remove_for_good(Network(name_at(response.document()), docker=self._docker))
 
         response = await self._docker.request("POST", "/networks/create", json=document, undo=undo)
-        made = response.json()
-        return Network(made["Id"], document["Name"], warning=made.get("Warning") or None, docker=self._docker)
+        made = response.document()
+        warning = None if made.get("Warning") is None else value_at(made, "Warning", kind=str)
+        return Network(name_at(made), document["Name"], warning=warning or None, docker=self._docker)
 
     async def prune(self, *, filters: Filters | None = None) -> NetworkPruneResponse:
         """
@@ -429,7 +431,7 @@ class Networks:
         """
         query = {"filters": encode_filters(filters)}
         response = await self._docker.request("POST", "/networks/prune", query=query, own_connection=True)
-        return cast("NetworkPruneResponse", response.json())
+        return cast("NetworkPruneResponse", response.document())
 
     async def list(self, *, filters: Filters | None = None) -> list[Network]:
         """
@@ -443,11 +445,11 @@ class Networks:
             attached; ``inspect`` does.
         """
         query = {"filters": encode_filters(filters)}
-        documents = (await self._docker.request("GET", "/networks", query=query)).json()
-        return [self._from_summary(document) for document in documents]
+        documents = (await self._docker.request("GET", "/networks", query=query)).documents()
+        return [self._from_summary(cast("NetworkSummary", document)) for document in documents]
 
     def _from_summary(self, summary: NetworkSummary) -> Network:
-        return Network(summary["Id"], summary["Name"], summary, docker=self._docker)
+        return Network(name_at(summary), value_at(summary, "Name", kind=str), summary, docker=self._docker)
 
 
 async def _remove_for_good(network: Network) -> None:

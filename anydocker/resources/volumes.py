@@ -13,6 +13,7 @@ import attrs
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.container import merge
+from anydocker._wire.documents import name_at, objects_at, section_at, texts_at
 from anydocker._wire.query import Filters, encode_filters, path_segment
 from anydocker.errors import Conflict, NotFound
 from anydocker.resources.networks import check_mapping, check_pairs, check_word
@@ -59,7 +60,7 @@ class Volume:
         Raises:
             NotFound: There is no such volume.
         """
-        return cast("types.Volume", (await self._docker.request("GET", self._path)).json())
+        return cast("types.Volume", (await self._docker.request("GET", self._path)).document())
 
     async def update(self, spec: Mapping[str, Any], *, version: int) -> None:
         """
@@ -134,7 +135,7 @@ class Volumes:
             ValueError: The name is empty, or could not stand in a path.
         """
         document = await self.volume(name).inspect()
-        return self.volume(document["Name"])
+        return self.volume(name_at(document, "Name"))
 
     async def create(
         self,
@@ -176,7 +177,7 @@ class Volumes:
         document = self._document(name, driver, driver_opts, labels, config)
         is_new = "Name" not in document or not await self._exists(document["Name"])
         made = await self._create(document, lambda _: is_new)
-        return self.volume(made["Name"])
+        return self.volume(name_at(made, "Name"))
 
     @asynccontextmanager
     async def open_create(
@@ -206,13 +207,13 @@ class Volumes:
         document = merge(document, {"Labels": {_BLOCK_LABEL: block}})
 
         def is_mine(made: types.Volume) -> bool:
-            return (made.get("Labels") or {}).get(_BLOCK_LABEL) == block
+            return section_at(made, "Labels").get(_BLOCK_LABEL) == block
 
         made = await self._create(document, is_mine)
         if not is_mine(made):
             msg = f"there is a volume {made['Name']} already, and the end of the block would remove it"
             raise Conflict(msg, 409, "POST", "/volumes/create")
-        volume = self.volume(made["Name"])
+        volume = self.volume(name_at(made, "Name"))
         try:
             yield volume
         finally:
@@ -246,12 +247,12 @@ class Volumes:
         """Create a volume; if that is cancelled, and it is a new one, there is none."""
 
         async def undo(response: Response) -> None:
-            made = response.json()
+            made = cast("types.Volume", response.document())
             if is_mine(made):
-                await _remove_for_good(self.volume(made["Name"]))
+                await _remove_for_good(self.volume(name_at(made, "Name")))
 
         response = await self._docker.request("POST", "/volumes/create", json=document, undo=undo)
-        return cast("types.Volume", response.json())
+        return cast("types.Volume", response.document())
 
     async def _exists(self, name: str) -> bool:
         try:
@@ -286,7 +287,7 @@ class Volumes:
             self._docker.require("1.42", "prune() of unnamed volumes alone (all=True is for all)")
         query = {"filters": encode_filters(filters)}
         response = await self._docker.request("POST", "/volumes/prune", query=query, own_connection=True)
-        return cast("types.VolumePruneResponse", response.json())
+        return cast("types.VolumePruneResponse", response.document())
 
     async def list(self, *, filters: Filters | None = None) -> list[Volume]:
         """
@@ -302,13 +303,13 @@ class Volumes:
             RuntimeWarning: The list is not complete: the engine did not reach one of its drivers, and says which.
         """
         query = {"filters": encode_filters(filters)}
-        answer = (await self._docker.request("GET", "/volumes", query=query)).json()
-        for text in answer.get("Warnings") or ():
+        answer = (await self._docker.request("GET", "/volumes", query=query)).document()
+        for text in texts_at(answer, "Warnings"):
             warnings.warn(text, RuntimeWarning, stacklevel=2)
-        return [self._from_summary(document) for document in answer["Volumes"] or ()]
+        return [self._from_summary(cast("types.Volume", document)) for document in objects_at(answer, "Volumes")]
 
     def _from_summary(self, summary: types.Volume) -> Volume:
-        return Volume(summary["Name"], summary, docker=self._docker)
+        return Volume(name_at(summary, "Name"), summary, docker=self._docker)
 
 
 async def _remove_for_good(volume: Volume) -> None:

@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
 from anyio import ClosedResourceError, EndOfStream, get_current_task
 from anyio.lowlevel import checkpoint
 
 from anydocker._files import write_file
+from anydocker._wire.documents import shown
 from anydocker._wire.jsonstream import JSONDecoder
 from anydocker.errors import DockerError, ProtocolError, StreamError
 
@@ -28,7 +29,6 @@ __all__ = (
     "Decoder",
     "DocumentDecoder",
     "Stream",
-    "section",
     "warn_if_dropped",
 )
 
@@ -301,7 +301,7 @@ class DocumentDecoder(Generic[T]):
     def _wrap(self, documents: list[Any]) -> list[T]:
         good = list(takewhile(_is_object, documents))
         if len(good) < len(documents):
-            self._error = ProtocolError(f"not an object: {str(documents[len(good)])[:80]}")
+            self._error = ProtocolError(f"not an object: {shown(documents[len(good)])}")
             if not good:
                 raise self._error
         return list(map(self._make, good))
@@ -309,9 +309,3 @@ class DocumentDecoder(Generic[T]):
 
 def _is_object(document: object) -> bool:
     return isinstance(document, dict)
-
-
-def section(document: dict[str, Any], key: str) -> dict[str, Any]:
-    """A part of a document; empty where the engine left it out, or sent null or anything else."""
-    part: Any = document.get(key)
-    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}

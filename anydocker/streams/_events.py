@@ -6,14 +6,19 @@ from typing import Any
 
 import attrs
 
-from anydocker.streams._base import BodyStream, DecodedStream, DocumentDecoder, section
+from anydocker._wire.documents import number_at, section_at, text_at
+from anydocker.streams._base import BodyStream, DecodedStream, DocumentDecoder
 
 __all__ = ("Event", "EventStream")
 
 
 @attrs.define
 class Event:
-    """Something that happened in the engine."""
+    """
+    Something that happened in the engine.
+
+    What the engine leaves out, or sends as another type, is empty or 0.
+    """
 
     raw: dict[str, Any] = attrs.field(repr=False)
     """The document as the engine sent it."""
@@ -21,23 +26,23 @@ class Event:
     @property
     def type(self) -> str:
         """The kind of object, such as ``"container"`` or ``"image"``."""
-        return str(self.raw.get("Type", ""))
+        return text_at(self.raw, "Type")
 
     @property
     def action(self) -> str:
         """What happened to it, such as ``"start"``, ``"die"`` or ``"health_status: healthy"``."""
-        return str(self.raw.get("Action", ""))
+        return text_at(self.raw, "Action")
 
     @property
     def id(self) -> str:
         """The id of the object; for an image, its reference."""
-        return str(section(self.raw, "Actor").get("ID", ""))
+        return text_at(self.raw, "Actor", "ID")
 
     @property
     def attributes(self) -> dict[str, str]:
         """Labels of the object and details of the action, such as ``exitCode``."""
-        attributes: dict[str, str] = section(self.raw, "Actor").get("Attributes") or {}
-        return attributes
+        attributes = section_at(self.raw, "Actor", "Attributes")
+        return {name: value for name, value in attributes.items() if isinstance(value, str)}
 
     @property
     def time(self) -> float:
@@ -47,7 +52,7 @@ class Event:
     @property
     def time_ns(self) -> int:
         """When it happened, in nanoseconds since 1970."""
-        return int(self.raw.get("timeNano") or self.raw.get("time", 0) * 1_000_000_000)
+        return number_at(self.raw, "timeNano") or number_at(self.raw, "time") * 1_000_000_000
 
     def __repr__(self) -> str:
         return f"<Event {self.type} {self.action} {self.id[:12]}>"

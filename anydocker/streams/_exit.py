@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from anydocker._wire.documents import section_at, shown, value_at
 from anydocker._wire.jsonstream import JSONDecoder
-from anydocker.errors import ProtocolError, StreamError, TruncatedStream
-from anydocker.streams._base import BodyStream, DecodedStream, section
+from anydocker.errors import StreamError, TruncatedStream
+from anydocker.streams._base import BodyStream, DecodedStream
 
 __all__ = ("PendingExit",)
 
@@ -37,12 +38,9 @@ class PendingExit:
         return _exit_code(self._document)
 
 
-def _exit_code(document: dict[str, Any]) -> int:
-    try:
-        code = int(document["StatusCode"])
-        message = section(document, "Error").get("Message")
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise ProtocolError(f"not the exit of a container: {str(document)[:80]}") from exc
+def _exit_code(document: object) -> int:
+    code = value_at(document, "StatusCode", kind=int)
+    message = section_at(document, "Error").get("Message")
     if message:
-        raise StreamError(message, code)
+        raise StreamError(message if isinstance(message, str) else shown(message), code)
     return code

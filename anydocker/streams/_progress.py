@@ -8,9 +8,10 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
+from anydocker._wire.documents import section_at, shown, text_at
 from anydocker._wire.jsonstream import JSONDecoder
 from anydocker.errors import BuildFailed, ProtocolError, StreamError
-from anydocker.streams._base import BodyStream, DecodedStream, section
+from anydocker.streams._base import BodyStream, DecodedStream
 
 __all__ = ("BuildEvent", "BuildStream", "Progress", "ProgressDecoder", "ProgressStream")
 
@@ -20,7 +21,11 @@ _KEPT_LOG: Final = 256 * 1024
 
 @attrs.define
 class _Document:
-    """A document of a progress stream. The properties read it; ``raw`` holds everything."""
+    """
+    A document of a progress stream. The properties read it; ``raw`` holds everything.
+
+    What the engine leaves out, or sends as another type, is None.
+    """
 
     raw: dict[str, Any]
     """The document as the engine sent it."""
@@ -28,22 +33,22 @@ class _Document:
     @property
     def id(self) -> str | None:
         """What it is about, such as the short id of a layer."""
-        return self.raw.get("id")
+        return text_at(self.raw, "id") or None
 
     @property
     def status(self) -> str | None:
         """What is going on, such as ``"Downloading"``."""
-        return self.raw.get("status")
+        return text_at(self.raw, "status") or None
 
     @property
     def current(self) -> int | None:
         """How far it is, mostly in bytes."""
-        return section(self.raw, "progressDetail").get("current")
+        return _number(self.raw, "current")
 
     @property
     def total(self) -> int | None:
         """How far it is to go, mostly in bytes."""
-        return section(self.raw, "progressDetail").get("total")
+        return _number(self.raw, "total")
 
     @property
     def aux(self) -> Any:
@@ -53,13 +58,13 @@ class _Document:
     @property
     def text(self) -> str:
         """Output for people; empty where there is none. It may end inside a line."""
-        return self.raw.get("stream") or ""
+        return text_at(self.raw, "stream")
 
     def __str__(self) -> str:
         if self.text:
             return self.text.rstrip("\n")
         parts = [f"{self.id}:"] if self.id else []
-        parts += [part for part in (self.status, self.raw.get("progress")) if part]
+        parts += [part for part in (self.status, text_at(self.raw, "progress")) if part]
         return " ".join(parts)
 
 
@@ -76,7 +81,12 @@ class BuildEvent(_Document):
     def image_id(self) -> str | None:
         """The id of the image that was built, in the event that says so."""
         # BuildKit's trace has text under the same key.
-        return section(self.raw, "aux").get("ID") if isinstance(self.raw.get("aux"), dict) else None
+        return text_at(self.raw, "aux", "ID") or None
+
+
+def _number(raw: dict[str, Any], key: str) -> int | None:
+    value = section_at(raw, "progressDetail").get(key)
+    return value if type(value) is int else None
 
 
 D = TypeVar("D", bound=_Document)
@@ -118,7 +128,7 @@ class ProgressDecoder(Generic[D]):
         self.error = self._decoder.error
         good = _before_the_first(documents, _not_objects)
         if len(good) < len(documents):
-            self.error = ProtocolError(f"not a progress document: {str(documents[len(good)])[:80]}")
+            self.error = ProtocolError(f"not a progress document: {shown(documents[len(good)])}")
         harmless = _before_the_first(good, _failures)
         self._remember(harmless, size)
         if len(harmless) < len(good):
@@ -128,9 +138,12 @@ class ProgressDecoder(Generic[D]):
         return list(map(self._document, harmless))
 
     def _failed(self, raw: dict[str, Any]) -> StreamError:
-        detail = section(raw, "errorDetail")
+        detail = section_at(raw, "errorDetail")
         message = detail.get("message") or raw.get("error") or "the engine gave no reason"
-        return self._failure(str(message), detail.get("code"), self.log)
+        code = detail.get("code")
+        if not isinstance(message, str):
+            message = shown(message)
+        return self._failure(message, code if type(code) is int else None, self.log)
 
     def _remember(self, documents: list[dict[str, Any]], size: int) -> None:
         self._recent.append((size, documents))
@@ -159,10 +172,9 @@ def _failures(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _log_text(raw: dict[str, Any]) -> str:
     if raw.get("progressDetail"):
         return ""
-    text = raw.get("stream")
-    if text is not None:
-        return str(text)
-    line = " ".join([str(part) for part in (raw.get("id"), raw.get("status")) if part])
+    if raw.get("stream") is not None:
+        return text_at(raw, "stream")
+    line = " ".join([part for part in (text_at(raw, "id"), text_at(raw, "status")) if part])
     return f"{line}\n" if line else ""
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import attrs
 
-from anydocker.streams._base import BodyStream, DecodedStream, DocumentDecoder, section
+from anydocker._wire.documents import number_at, section_at, text_at
+from anydocker.streams._base import BodyStream, DecodedStream, DocumentDecoder
 
 __all__ = ("Stats", "StatsStream")
 
@@ -16,7 +17,8 @@ class Stats:
     """
     A sample of what a container uses, taken once a second (Podman: every five).
 
-    The properties work on control groups of version 1 and 2. A container that is not running uses nothing.
+    The properties work on control groups of version 1 and 2. A container that is not running uses nothing; what the
+    engine leaves out, or sends as another type, counts as 0.
     """
 
     raw: dict[str, Any] = attrs.field(repr=False)
@@ -25,12 +27,12 @@ class Stats:
     @property
     def id(self) -> str:
         """The id of the container."""
-        return str(self.raw.get("id") or "")
+        return text_at(self.raw, "id")
 
     @property
     def name(self) -> str:
         """The name of the container."""
-        return str(self.raw.get("name") or "").removeprefix("/")
+        return text_at(self.raw, "name").removeprefix("/")
 
     @property
     def cpu_percent(self) -> float:
@@ -39,29 +41,28 @@ class Stats:
 
         Two busy processors make 200.
         """
-        now, before = section(self.raw, "cpu_stats"), section(self.raw, "precpu_stats")
-        used = _total(now) - _total(before)
-        available = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
-        if used <= 0 or available <= 0 or not before.get("system_cpu_usage"):
+        now, before = section_at(self.raw, "cpu_stats"), section_at(self.raw, "precpu_stats")
+        used = number_at(now, "cpu_usage", "total_usage") - number_at(before, "cpu_usage", "total_usage")
+        available = number_at(now, "system_cpu_usage") - number_at(before, "system_cpu_usage")
+        if used <= 0 or available <= 0 or not number_at(before, "system_cpu_usage"):
             return 0.0
-        processors = now.get("online_cpus") or len(section(now, "cpu_usage").get("percpu_usage") or ()) or 1
-        percent: float = used / available * processors * 100.0
-        return percent
+        processors = number_at(now, "online_cpus") or len(_entries(now, "cpu_usage", "percpu_usage")) or 1
+        return used / available * processors * 100.0
 
     @property
     def memory_used(self) -> int:
         """Memory in bytes, without the page cache that can be given back at once."""
-        memory = section(self.raw, "memory_stats")
-        usage: int = memory.get("usage", 0)
-        details = section(memory, "stats")
+        memory = section_at(self.raw, "memory_stats")
+        usage = number_at(memory, "usage")
         # Control groups of version 1 have total_inactive_file, of version 2 inactive_file.
-        cache: int = details.get("total_inactive_file", details.get("inactive_file", 0))
+        version_1 = "total_inactive_file" in section_at(memory, "stats")
+        cache = number_at(memory, "stats", "total_inactive_file" if version_1 else "inactive_file")
         return usage - cache if cache < usage else usage
 
     @property
     def memory_limit(self) -> int:
         """The memory it may use, in bytes: its own limit, or all of the machine's; 0 if it is not running."""
-        return int(section(self.raw, "memory_stats").get("limit", 0))
+        return number_at(self.raw, "memory_stats", "limit")
 
     @property
     def memory_percent(self) -> float:
@@ -71,12 +72,12 @@ class Stats:
     @property
     def network_received(self) -> int:
         """Bytes received on all networks since it started."""
-        return sum(network.get("rx_bytes", 0) for network in section(self.raw, "networks").values())
+        return sum(number_at(network, "rx_bytes") for network in section_at(self.raw, "networks").values())
 
     @property
     def network_sent(self) -> int:
         """Bytes sent on all networks since it started."""
-        return sum(network.get("tx_bytes", 0) for network in section(self.raw, "networks").values())
+        return sum(number_at(network, "tx_bytes") for network in section_at(self.raw, "networks").values())
 
     @property
     def block_read(self) -> int:
@@ -91,18 +92,19 @@ class Stats:
     @property
     def pids(self) -> int:
         """Processes and threads."""
-        return int(section(self.raw, "pids_stats").get("current", 0))
+        return number_at(self.raw, "pids_stats", "current")
 
     def _block_bytes(self, operation: str) -> int:
-        entries = section(self.raw, "blkio_stats").get("io_service_bytes_recursive") or ()
-        return sum(entry["value"] for entry in entries if entry["op"][:1].lower() == operation)
+        entries = _entries(self.raw, "blkio_stats", "io_service_bytes_recursive")
+        return sum(number_at(entry, "value") for entry in entries if text_at(entry, "op")[:1].lower() == operation)
 
     def __repr__(self) -> str:
         return f"<Stats {self.name or self.id[:12]} cpu {self.cpu_percent:.1f}% memory {self.memory_used}>"
 
 
-def _total(stats: dict[str, Any]) -> int:
-    return int(section(stats, "cpu_usage").get("total_usage", 0))
+def _entries(document: dict[str, Any], key: str, within: str) -> list[Any]:
+    entries: Any = section_at(document, key).get(within)
+    return entries if isinstance(entries, list) else []
 
 
 class StatsStream(DecodedStream[Stats]):

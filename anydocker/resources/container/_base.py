@@ -41,7 +41,7 @@ class ContainerBase:
             NotFound: There is no such container.
         """
         response = await self._docker.request("GET", f"{self._path}/json", query={"size": size or None})
-        return cast("ContainerInspectResponse", response.json())
+        return cast("ContainerInspectResponse", response.document())
 
     async def _act(self, verb: str, *, takes_long: bool = False, **query: str | int | None) -> bool:
         """Do something to the container; return whether that changed anything."""

@@ -10,6 +10,7 @@ import attrs
 
 from anydocker._files import Upload, upload_body
 from anydocker._wire.archive import ArchiveInfo, parse_archive_info
+from anydocker._wire.documents import name_at
 from anydocker._wire.reference import ImageReference
 from anydocker.errors import NotFound
 from anydocker.resources.container._base import ContainerBase
@@ -175,7 +176,7 @@ class ContainerFiles(ContainerBase):
         response = await self._docker.request(
             "POST", "/commit", query=query, json=dict(config or {}), own_connection=True
         )
-        image: str = response.json()["Id"]
+        image = name_at(response.document(), allow_slash=True)
         return await self._docker.images.get(str(name) if name else image)
 
 

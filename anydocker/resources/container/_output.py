@@ -12,6 +12,7 @@ import attrs
 
 from anydocker._concurrency import hidden_task_group
 from anydocker._wire.checks import check_type
+from anydocker._wire.documents import value_at
 from anydocker._wire.query import encode_timestamp
 from anydocker.errors import ContainerFailed, TruncatedStream
 from anydocker.resources._conversation import SETTLE_SECONDS, Input, check_input, converse
@@ -138,7 +139,7 @@ class ContainerOutput(ContainerState):
             return False
         if media_type == _RAW and labelled and self._docker.speaks("1.42") and not self._docker.is_podman:
             return True
-        return (await self.inspect())["Config"]["Tty"]
+        return value_at(await self.inspect(), "Config", "Tty", kind=bool)
 
     async def attach(self, *, input: Input = None, logs: bool = False, check: bool = False) -> Completed:
         """
@@ -165,13 +166,15 @@ class ContainerOutput(ContainerState):
         If cancelled: the container goes on; what has been received is lost.
         """
         check_input(input)
-        state = (await self.inspect())["State"]
-        if state["Status"] in _ENDED:
+        document = await self.inspect()
+        status = value_at(document, "State", "Status", kind=str)
+        if status in _ENDED:
             # To an attach the engine would only answer after the next start.
-            output, code = await self.logs() if logs else Output(()), state["ExitCode"]
+            code = value_at(document, "State", "ExitCode", kind=int)
+            output = await self.logs() if logs else Output(())
         else:
             async with (
-                self.open_wait("next-exit" if state["Status"] == "created" else "not-running") as pending,
+                self.open_wait("next-exit" if status == "created" else "not-running") as pending,
                 self.open_attach(stdin=input is not None, logs=logs) as stream,
             ):
                 async with hidden_task_group() as group:
@@ -305,7 +308,7 @@ class ContainerOutput(ContainerState):
         """
         path = f"{self._path}/stats"
         response = await self._docker.request("GET", path, query={"stream": False}, own_connection=True)
-        return Stats(response.json())
+        return Stats(response.document())
 
     @asynccontextmanager
     async def open_stats(self) -> AsyncGenerator[StatsStream, None]:

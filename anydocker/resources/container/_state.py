@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ca
 import attrs
 
 from anydocker._wire.container import PortKey, port_key
-from anydocker.errors import TruncatedStream, Unhealthy
+from anydocker._wire.documents import name_at, objects_at, section_at, shown, texts_at, value_at
+from anydocker.errors import ProtocolError, TruncatedStream, Unhealthy
 from anydocker.resources.container._base import ContainerBase
 from anydocker.streams import PendingExit
 
@@ -20,6 +22,8 @@ __all__ = ("ContainerState", "PublishedPort", "WaitCondition")
 
 # Events behind which a container's health may be another one.
 _HEALTH_EVENTS: Final = ("health_status", "die", "destroy", "start")
+
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 
 WaitCondition: TypeAlias = Literal["not-running", "next-exit", "removed"]
 """Not running (at once if it is not), its next exit, or its removal."""
@@ -214,7 +218,7 @@ class ContainerState(ContainerBase):
 
         If cancelled: nothing is left behind.
         """
-        container = (await self.inspect())["Id"]
+        container = name_at(await self.inspect())
         async with self._docker.open_events(filters={"type": "container", "container": container}) as events:
             while not _is_healthy(await self.inspect()):
                 async for event in events:
@@ -238,8 +242,8 @@ class ContainerState(ContainerBase):
             ValueError: It is no port.
         """
         key = port_key(port)
-        bindings = ((await self.inspect())["NetworkSettings"]["Ports"] or {}).get(key) or []
-        return [PublishedPort(binding["HostIp"], int(binding["HostPort"])) for binding in bindings]
+        bindings = objects_at(section_at(await self.inspect(), "NetworkSettings", "Ports"), key)
+        return [_published(binding) for binding in bindings]
 
     async def top(self, ps_args: str | None = None) -> ContainerTopResponse:
         """
@@ -255,12 +259,12 @@ class ContainerState(ContainerBase):
             Conflict: It is not running. (Some engines answer 500: EngineFault.)
         """
         response = await self._docker.request("GET", f"{self._path}/top", query={"ps_args": ps_args})
-        return cast("ContainerTopResponse", response.json())
+        return cast("ContainerTopResponse", response.document())
 
     async def changes(self) -> list[FilesystemChange]:
         """What differs from the image: ``GET /containers/{id}/changes`` (``ContainerChanges``)."""
         response = await self._docker.request("GET", f"{self._path}/changes")
-        return cast("list[FilesystemChange]", response.json() or [])
+        return cast("list[FilesystemChange]", response.documents())
 
     async def update(self, config: Mapping[str, Any]) -> list[str]:
         """
@@ -275,21 +279,28 @@ class ContainerState(ContainerBase):
             Warnings.
         """
         response = await self._docker.request("POST", f"{self._path}/update", json=dict(config))
-        return list(response.json().get("Warnings") or [])
+        return texts_at(response.document(), "Warnings")
+
+
+def _published(binding: dict[str, Any]) -> PublishedPort:
+    port = value_at(binding, "HostPort", kind=str)
+    if not _PORT.fullmatch(port):
+        raise ProtocolError(f"expected the number of a port at 'HostPort', not {shown(port)}")
+    return PublishedPort(value_at(binding, "HostIp", kind=str), int(port))
 
 
 def _is_healthy(document: ContainerInspectResponse) -> bool:
     """Whether a container is healthy; False if it still may become so."""
-    state: dict[str, Any] = {**document["State"]}
     # Podman sends a health of "" where there is no check.
-    health: dict[str, Any] = state.get("Health") or {}
+    health = section_at(document, "State", "Health")
     status = health.get("Status") or "none"
-    probes: list[dict[str, Any]] = health.get("Log") or []
+    probes = objects_at(health, "Log")
     output = str(probes[-1].get("Output", "")) if probes else ""
     if status == "none":
         raise Unhealthy("the container has no health check: its image needs one, or its options")
-    if state["Status"] in {"exited", "dead"}:
-        raise Unhealthy(f"the container has ended with exit code {state['ExitCode']}", output)
+    if value_at(document, "State", "Status", kind=str) in {"exited", "dead"}:
+        code = value_at(document, "State", "ExitCode", kind=int)
+        raise Unhealthy(f"the container has ended with exit code {code}", output)
     if status == "unhealthy":
         raise Unhealthy("the container is unhealthy", output)
-    return bool(status == "healthy")
+    return status == "healthy"

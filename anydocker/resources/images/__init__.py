@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast, final
 
+from anydocker._wire.documents import name_at, texts_at
 from anydocker._wire.query import Filters, encode_filters, path_segment
 from anydocker.resources.images._build import BuildSource as BuildSource
 from anydocker.resources.images._build import ImageBuild
@@ -41,7 +42,7 @@ class Images(ImageTransfer, ImageBuild):
             ValueError: The name is empty, or could not stand in a path.
         """
         document = await self.image(reference).inspect()
-        return Image(document["Id"], reference, docker=self._docker)
+        return Image(name_at(document, allow_slash=True), reference, docker=self._docker)
 
     async def list(self, *, all: bool = False, filters: Filters | None = None, digests: bool = False) -> list[Image]:
         """
@@ -56,12 +57,12 @@ class Images(ImageTransfer, ImageBuild):
             Handles with the document of the listing as their ``summary``.
         """
         query = {"all": all, "filters": encode_filters(filters), "digests": digests}
-        documents = (await self._docker.request("GET", "/images/json", query=query)).json()
-        return [self._from_summary(document) for document in documents]
+        documents = (await self._docker.request("GET", "/images/json", query=query)).documents()
+        return [self._from_summary(cast("ImageSummary", document)) for document in documents]
 
     def _from_summary(self, summary: ImageSummary) -> Image:
-        tags = [tag for tag in summary.get("RepoTags") or () if tag != "<none>:<none>"]
-        return Image(summary["Id"], tags[0] if tags else None, summary, docker=self._docker)
+        tags = [tag for tag in texts_at(summary, "RepoTags") if tag != "<none>:<none>"]
+        return Image(name_at(summary, allow_slash=True), tags[0] if tags else None, summary, docker=self._docker)
 
     async def search(
         self, term: str, *, limit: int | None = None, filters: Filters | None = None
@@ -85,7 +86,7 @@ class Images(ImageTransfer, ImageBuild):
             raise ValueError("term is blank: say what to look for")
         query = {"term": term, "limit": limit, "filters": encode_filters(filters)}
         response = await self._docker.request("GET", "/images/search", query=query, own_connection=True)
-        return cast("Sequence[ImageSearchResponseItem]", response.json())
+        return cast("Sequence[ImageSearchResponseItem]", response.documents())
 
     async def prune(self, *, filters: Filters | None = None) -> ImagePruneResponse:
         """
@@ -102,4 +103,4 @@ class Images(ImageTransfer, ImageBuild):
         """
         query = {"filters": encode_filters(filters)}
         response = await self._docker.request("POST", "/images/prune", query=query, own_connection=True)
-        return cast("ImagePruneResponse", response.json())
+        return cast("ImagePruneResponse", response.document())

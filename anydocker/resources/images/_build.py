@@ -228,7 +228,7 @@ class ImageBuild:
             "min-free-space": min_free_space,
         }
         response = await self._docker.request("POST", "/build/prune", query=query, own_connection=True)
-        return cast("BuildPruneResponse", response.json())
+        return cast("BuildPruneResponse", response.document())
 
 
 @attrs.frozen

@@ -72,7 +72,7 @@ class Image:
             self._docker.require("1.48", "inspect(manifests=True)")
         if platform is not None:
             self._docker.require("1.49", "inspect(platform=...)")
-        return cast("ImageInspect", (await self._docker.request("GET", f"{self._path}/json", query=query)).json())
+        return cast("ImageInspect", (await self._docker.request("GET", f"{self._path}/json", query=query)).document())
 
     async def history(self, *, platform: str | None = None) -> list[ImageHistoryResponseItem]:
         """
@@ -89,7 +89,7 @@ class Image:
             self._docker.require("1.48", "history(platform=...)")
         query = {"platform": platform_document(platform)}
         response = await self._docker.request("GET", f"{self._path}/history", query=query)
-        return cast("list[ImageHistoryResponseItem]", response.json())
+        return cast("list[ImageHistoryResponseItem]", response.documents())
 
     async def attestations(
         self, *, platform: str | None = None, types: Sequence[str] = (), statement: bool = False
@@ -113,7 +113,7 @@ class Image:
             "statement": statement or None,
         }
         response = await self._docker.request("GET", f"{self._path}/attestations", query=query)
-        return cast("list[AttestationStatement]", response.json() or [])
+        return cast("list[AttestationStatement]", response.documents())
 
     async def tag(self, reference: str) -> None:
         """
@@ -195,4 +195,4 @@ class Image:
             "platforms": platform_documents(platforms),
         }
         response = await self._docker.request("DELETE", self._path, query=query, own_connection=True)
-        return cast("list[ImageDeleteResponseItem]", response.json())
+        return cast("list[ImageDeleteResponseItem]", response.documents())

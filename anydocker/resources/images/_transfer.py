@@ -13,6 +13,7 @@ from anydocker._files import Upload, upload_body
 from anydocker._wire.auth import auth_header
 from anydocker._wire.checks import check_type
 from anydocker._wire.container import container_document
+from anydocker._wire.documents import section_at, value_at
 from anydocker._wire.platform import platform_document, platform_documents
 from anydocker._wire.query import QueryValue, path_segment
 from anydocker._wire.reference import DEFAULT_DOMAIN, ImageReference
@@ -22,7 +23,6 @@ from anydocker.resources._created import open_created
 from anydocker.resources._progress import ProgressCallback, report
 from anydocker.resources.images._handle import Image
 from anydocker.streams import BodyStream, Progress, ProgressStream
-from anydocker.streams._base import section
 
 if TYPE_CHECKING:
     from anydocker._client import Docker
@@ -397,8 +397,8 @@ def _check_bare(image: ImageReference, verb: str) -> None:
 
 def _pushed(step: Progress) -> tuple[str, int | None] | None:
     """Digest and size, in the step that says so."""
-    aux = section(step.raw, "aux")
+    aux = section_at(step.raw, "aux")
     if aux:
-        return aux["Digest"], aux.get("Size")
+        return value_at(aux, "Digest", kind=str), None if aux.get("Size") is None else value_at(aux, "Size", kind=int)
     match = _DIGEST.search(step.status or "")
     return (match[1], int(match[2]) if match[2] else None) if match else None
