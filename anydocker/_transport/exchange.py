@@ -24,6 +24,7 @@ from anydocker._wire.chunked import ChunkedDecoder
 from anydocker._wire.chunked_frames import ChunkedFrameDecoder
 from anydocker._wire.frames import FrameDecoder
 from anydocker._wire.head import Head, build_request, head_end, parse_plain_head
+from anydocker._wire.pieces import Pieces, keep
 from anydocker.errors import DockerError, ProtocolError, TruncatedStream
 
 __all__ = ("Exchange",)
@@ -80,7 +81,7 @@ class Exchange:
         self._keep_alive = False
         self._body: BodyDecoder[Any] | None = None
         self._pieces: list[Any] = []
-        self._collected: list[bytes] = []
+        self._collected: Pieces = []
         self._sent = False
         self._receiving = False
         self._sending = ResourceGuard("sending to")
@@ -185,27 +186,33 @@ class Exchange:
             self._receiving = False
 
     def _receive_head_data(self, data: bytes) -> None:
-        data = self._head = self._head + data
+        before = len(self._head)
+        head = self._head = self._head + data
         if self._h11 is None:
-            plain = parse_plain_head(data)
+            # A head mostly comes whole; one that comes in pieces is looked through once.
+            ended = not before or head_end(head, before) is not None
+            plain = parse_plain_head(head) if ended else None
             if plain is not None:
                 self._take_head(*plain)
                 return
-            if not data.startswith(_HTTP[: len(data)]):
-                raise self._not_http(f"it begins with {data[:40]!r}")
-            if head_end(data) is None and len(data) <= _MAX_HEAD:
+            if not head.startswith(_HTTP[: len(head)]):
+                raise self._not_http(f"it begins with {head[:40]!r}")
+            if head_end(head, before) is None and len(head) <= _MAX_HEAD:
                 return
-        judged = self._ask_h11()
+            data = head
+        judged = self._ask_h11(data)
         if judged is not None:
             self._take_head(*judged)
-        elif len(data) > _MAX_HEAD:
+        elif len(head) > _MAX_HEAD:
             raise self._not_http(f"its head is longer than {_MAX_HEAD} bytes")
 
-    def _ask_h11(self) -> tuple[Head, bytes] | None:
-        """The head as h11 reads it, and what follows it; None: it needs more."""
-        connection = self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
-        connection.send(h11.Request(method=self.request.method, target=self.request.target, headers=self._fields()))
-        connection.receive_data(self._head)
+    def _ask_h11(self, data: bytes) -> tuple[Head, bytes] | None:
+        """The head as h11 reads it, and what follows it; None: it needs more than what it has got so far."""
+        connection = self._h11
+        if connection is None:
+            connection = self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+            connection.send(h11.Request(method=self.request.method, target=self.request.target, headers=self._fields()))
+        connection.receive_data(data)
         while True:
             try:
                 event = connection.next_event()
@@ -322,7 +329,8 @@ class Exchange:
         return b"".join(self._collected)
 
     def _collect(self, pieces: list[bytes]) -> int:
-        self._collected += pieces
+        if pieces:
+            keep(self._collected, b"".join(pieces))
         return sum(map(len, pieces))
 
     def _lost(self, exc: BaseException | None = None) -> TruncatedStream:

@@ -18,6 +18,7 @@ __all__ = ("BodyDecoder", "LengthDecoder", "UntilCloseDecoder", "body_decoder")
 
 T = TypeVar("T")
 
+_REDIRECTS: Final = frozenset({300, 301, 302, 303, 305, 306, 307, 308})
 _LENGTH: Final = re.compile(r"[0-9]{1,20}")
 
 
@@ -103,12 +104,20 @@ def body_decoder(method: str, status: int, headers: Mapping[str, str]) -> BodyDe
         headers: The fields by their lower-case names.
 
     Raises:
-        ProtocolError: The length is not a number, or the body has a coding other than chunked.
+        ProtocolError: The length is not a number, the body has a coding other than chunked, or is none: a redirect.
     """
+    if status in _REDIRECTS:
+        # Taken for an answer, it would be a success of what has not been done.
+        where = headers.get("location", "nowhere")
+        raise ProtocolError(
+            f"instead of an answer, a redirect that is not followed: status {status}, to {where[:80]!r}"
+        )
     if method == "HEAD" or status in {204, 304}:
         return LengthDecoder(0)
     if status == 101:
         return UntilCloseDecoder()
+    if headers.get("content-encoding", "identity") != "identity":
+        raise ProtocolError(f"a Content-Encoding nobody asked for: {headers['content-encoding'][:40]!r}")
     coding = headers.get("transfer-encoding")
     if coding is not None:
         if coding.lower() != "chunked":

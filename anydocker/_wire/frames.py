@@ -16,6 +16,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, Literal, NamedTuple
 
+from anydocker._wire.pieces import Pieces, keep
 from anydocker._wire.records import maker, record
 from anydocker.errors import ProtocolError, StreamError, TruncatedStream
 
@@ -57,7 +58,7 @@ class FrameDecoder:
 
     def __init__(self) -> None:
         self.error: ProtocolError | StreamError | None = None
-        self._kept: list[bytes] = []
+        self._kept: Pieces = []
         self._kept_size = 0
         self._known: dict[bytes, tuple[StreamName, int]] = {}
         self._needed = 8  # bytes that have to be there before the next frame can be taken
@@ -72,7 +73,7 @@ class FrameDecoder:
         if self.error is not None:
             raise self.error
         if self._kept:
-            self._kept.append(data)
+            keep(self._kept, data)
             self._kept_size += len(data)
             if self._kept_size < self._needed:
                 return []

@@ -67,9 +67,15 @@ def build_request(method: str, target: str, fields: Iterable[tuple[str, str]]) -
     return "\r\n".join((*lines, "\r\n")).encode("latin-1")
 
 
-def head_end(data: bytes) -> int | None:
-    """Where the first head in ``data`` ends, by the laxest rule there is; None: it goes on."""
-    match = _END.search(data)
+def head_end(data: bytes, known: int = 0) -> int | None:
+    """
+    Where the first head in ``data`` ends, by the laxest rule there is; None: it goes on.
+
+    Args:
+        data: What has come.
+        known: How much of it is known to hold no end.
+    """
+    match = _END.search(data, max(known - 2, 0))
     return match and match.end()
 
 

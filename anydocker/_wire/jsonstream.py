@@ -22,6 +22,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, NoReturn
 
+from anydocker._wire.pieces import Pieces, keep
 from anydocker.errors import ProtocolError, TruncatedStream
 
 __all__ = ("MAX_DOCUMENT", "JSONDecoder", "dumps", "loads")
@@ -85,7 +86,7 @@ class JSONDecoder:
 
     def __init__(self) -> None:
         self.error: ProtocolError | None = None
-        self._kept: list[bytes] = []
+        self._kept: Pieces = []
         self._kept_size = 0
         self._depth = 0
         self._in_string = False
@@ -167,7 +168,7 @@ class JSONDecoder:
     def _keep(self, data: bytes) -> None:
         if not self._kept and not data.strip(_SPACE_BYTES):
             return
-        self._kept.append(data)
+        keep(self._kept, data)
         self._kept_size += len(data)
         if self._kept_size > MAX_DOCUMENT:
             raise ProtocolError(f"a JSON document of the response is longer than {MAX_DOCUMENT} bytes")

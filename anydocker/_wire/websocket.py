@@ -8,6 +8,7 @@ when it is needed. The handshake (RFC 6455, section 4) is ours, because the exch
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import deque
 from collections.abc import Mapping
 from hashlib import sha1
 from typing import Final
@@ -19,6 +20,9 @@ from anydocker.errors import ProtocolError, TruncatedStream
 
 __all__ = ("WebSocketDecoder",)
 
+# Answers to pings that wait for the other side to take them. Then the older ones are dropped: RFC 6455, section 5.5.3,
+# is content with an answer to the last ping.
+_MAX_ANSWERS: Final = 16
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # Codes that say that all was said: a normal closure, going away, and a close frame that gives none.
 _CLEAN_CODES: Final = frozenset({1000, 1001, 1005})
@@ -44,7 +48,7 @@ class WebSocketDecoder:
         self.error: ProtocolError | None = None
         self._accept = b64encode(sha1(key + _GUID, usedforsecurity=False).digest()).decode("ascii")
         self._connection = Connection(ConnectionType.CLIENT)
-        self._answers: list[bytes] = []
+        self._answers: deque[bytes] = deque(maxlen=_MAX_ANSWERS)
 
     def receive_head(self, status: int, headers: Mapping[str, str]) -> None:
         """
