@@ -72,6 +72,22 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """Give every call every answer that no engine gives, on each event loop; the default tests give it a part."""
+    install_groups(session, "test")
+    install_wheel(session)
+    session.run("pytest", "tests/test_hostile.py", "--timeout=600", *session.posargs, env={"ANYDOCKER_EVERYTHING": "1"})
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the decoders, guided by coverage, 20 seconds each; arguments as for ``python -m tests.fuzz``."""
+    install_groups(session, "fuzz")
+    session.install(".")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format, the rules of async code, and the shell scripts' syntax."""
     install_groups(session, "lint")

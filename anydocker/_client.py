@@ -451,6 +451,7 @@ class Docker:
             APIError: The status is 400 or above; a subclass for the common ones.
             ConnectError: The engine could not be reached.
             TruncatedStream: The connection ended before the answer did.
+            ProtocolError: What came is no answer an engine gives, such as a redirect.
             ValueError: The path is malformed.
 
         If cancelled: the engine may have acted or not. The connection is closed.

@@ -41,11 +41,16 @@ def _with_checksums(stream: bytes) -> bytes:
     """The stream with the checksum of whatever looks like a header put right, which is hard to find by chance."""
     blocks = [stream[i : i + _BLOCK] for i in range(0, len(stream), _BLOCK)]
     return b"".join(
-        block[:148] + b"%06o\0 " % tarfile.calc_chksums(block)[0] + block[156:]
+        block[:148] + b"%06o\0 " % _checksum(block) + block[156:]
         if len(block) == _BLOCK and block[257:262] == b"ustar"
         else block
         for block in blocks
     )
+
+
+def _checksum(block: bytes) -> int:
+    """The sum of a header's bytes, with spaces where the checksum itself stands."""
+    return sum(block[:148]) + 8 * ord(" ") + sum(block[156:])
 
 
 def _alike(pieces: list[bytes], stream: bytes) -> list[bytes]:

@@ -82,7 +82,7 @@ def outcome(decoder: Decoder[Any], pieces: list[bytes]) -> Outcome:
         rest = decoder.receive_eof()
     except DockerError as exc:
         return Outcome(values, exc)
-    return Outcome(values + (cast("list[Any]", rest) if isinstance(rest, list) else []), None)
+    return Outcome(values + (rest if isinstance(rest, list) else []), None)
 
 
 def each_way(data: bytes) -> tuple[bytes, list[list[bytes]]]:

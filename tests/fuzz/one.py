@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import atheris
+import atheris  # pyright: ignore[reportMissingImports, reportMissingTypeStubs]
 
 # What is to be watched has to be imported here; what the harness compares it with need not be.
 with atheris.instrument_imports(include=["anydocker"], enable_loader_override=False):
