@@ -197,7 +197,9 @@ class Exchange:
                 return
             if not head.startswith(_HTTP[: len(head)]):
                 raise self._not_http(f"it begins with {head[:40]!r}")
-            if head_end(head, before) is None and len(head) <= _MAX_HEAD:
+            if not before:
+                ended = head_end(head) is not None
+            if not ended and len(head) <= _MAX_HEAD:
                 return
             data = head
         judged = self._ask_h11(data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from anydocker._transport.exchange import Exchange, Request
+from anydocker._transport.exchange import Exchange
+from anydocker._transport.messages import Request
 from anydocker._wire import chunked, chunked_frames
 from anydocker._wire.bodies import body_decoder
 from anydocker._wire.chunked import ChunkedDecoder
