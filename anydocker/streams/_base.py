@@ -227,7 +227,7 @@ class BodyStream(Stream[bytes]):
 
 
 @contextmanager
-def warn_if_dropped(stream: BodyStream) -> Generator[None]:
+def warn_if_dropped(stream: Stream[Any]) -> Generator[None]:
     """
     Warn if a block of ``async with`` is not ended by its own task.
 
