@@ -16,6 +16,7 @@ from anyio import (
     CancelScope,
     ClosedResourceError,
     EndOfStream,
+    Event,
     create_task_group,
     fail_after,
     get_running_tasks,
@@ -30,7 +31,6 @@ from anydocker import (
     ConnectError,
     Docker,
     EngineFault,
-    Event,
     EventStream,
     Forbidden,
     NotFound,
@@ -292,16 +292,16 @@ async def test_what_is_remembered_is_bounded() -> None:
     history = EventHistory(None, None)
     sizes: set[int] = set()
     for n in range(6000):
-        event = Event(document(n % 10, at=100_000 + n / 10))
+        event = anydocker.Event(document(n % 10, at=100_000 + n / 10))
         assert history.take([event]) == [event]
         assert history.take([event]) == []
         if n >= 3000:
             sizes.add(retained(history) // 10_000)
     assert len(sizes) == 1
     # As many as an engine may send again, and more.
-    again = [Event(document(n % 10, at=100_000 + n / 10)) for n in range(6000 - 512, 6000)]
+    again = [anydocker.Event(document(n % 10, at=100_000 + n / 10)) for n in range(6000 - 512, 6000)]
     assert history.take(again) == []
-    burst = [Event(document(n, at=200_000 + n / 10_000)) for n in range(10_000)]
+    burst = [anydocker.Event(document(n, at=200_000 + n / 10_000)) for n in range(10_000)]
     assert history.take(burst) == burst
     assert history.take(burst) == []
 
@@ -480,22 +480,18 @@ async def test_a_block_that_ends_while_it_reconnects() -> None:
         opened = d.open_events(reconnect=True)
         events = await opened.__aenter__()
         assert await take(events, 1) == ["c1"]
+        left = Event()
 
-        async def read() -> None:
-            with pytest.raises(ClosedResourceError):
-                await events.receive()
+        async def leave() -> None:
+            await opened.__aexit__(None, None, None)
+            left.set()
 
         with fail_after(PATIENCE):
             async with create_task_group() as group:
-                closing: list[None] = []
-
-                async def close() -> None:
-                    await opened.__aexit__(None, None, None)
-                    closing.append(None)
-
-                backend.on_dial = lambda: group.start_soon(close)
-                group.start_soon(read)
-        assert closing == [None]
+                backend.on_dial = lambda: group.start_soon(leave)
+                with pytest.raises(ClosedResourceError):
+                    await events.receive()
+                await left.wait()
         with pytest.raises(ClosedResourceError):
             await events.receive()
         assert d.statistics().open_streams == 0

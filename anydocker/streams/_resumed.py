@@ -182,7 +182,7 @@ class ResumedEventStream(EventStream):
 
 
 @asynccontextmanager
-async def open_resumed(open_since: OpenSince, history: EventHistory) -> AsyncGenerator[ResumedEventStream, None]:
+async def open_resumed(open_since: OpenSince, history: EventHistory) -> AsyncGenerator[EventStream, None]:
     """
     Open a stream that dials again, with ``open_since``, whenever its connection is lost.
 
