@@ -350,6 +350,13 @@ async def test_the_clean_end_of_an_engine_that_shuts_down_is_none() -> None:
     assert backend.dialed == 7
 
 
+async def test_two_clean_ends_with_a_loss_between_are_no_end() -> None:
+    backend = InTurn(ended(documents(1)), lost(documents(1)), ended(documents(1)))
+    async with backend.connect() as d, d.open_events(reconnect=True, until=EPOCH + 60) as events:
+        assert [event.id async for event in events] == ["c1"]
+    assert backend.dialed == 4
+
+
 async def test_without_until_there_is_no_end() -> None:
     backend = InTurn(ended(documents(1)), ended(), ended(), ended(documents(1, 2)), held(documents(3)))
     async with backend.connect() as d, d.open_events(reconnect=True) as events:
