@@ -20,7 +20,7 @@ from anyio import ClosedResourceError, ResourceGuard, current_time, sleep_until
 
 from anydocker._wire.query import encode_nanoseconds
 from anydocker.errors import APIError, ConnectError, EngineFault, TruncatedStream
-from anydocker.streams._base import BodyStream, DocumentDecoder, read_much, warn_if_dropped
+from anydocker.streams._base import BodyStream, DocumentDecoder, warn_if_dropped
 from anydocker.streams._events import Event, EventStream
 
 __all__ = ("EventHistory", "ResumedEventStream", "open_resumed")
@@ -168,9 +168,7 @@ class ResumedEventStream(EventStream):
         if self._closed:
             await self._connection.aclose()
             raise ClosedResourceError
-        self._body = body
-        self._decoder = DocumentDecoder(Event)
-        read_much(body, much=False)
+        self._read_from(body, DocumentDecoder(Event))
         self._connected = True
         self.reconnects += 1
         self._history.reopen()
