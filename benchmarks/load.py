@@ -5,7 +5,8 @@ Four loads, each on asyncio and on trio, in a process of their own: logs that ar
 event loop, with a ping now and then; commands executed one after the other; containers run at the same time; events
 of an hour, over connections that are lost again and again. Each load is put on twice, the first time to warm up, with
 less of it where it is the time and not the number that counts. What the process holds then, its memory, file
-descriptors and tasks, is compared with what it holds at the end. The exit code is 1 where that is more, and where a container is left.
+descriptors and tasks, is compared with what it holds at the end. The exit code is 1 where that is more, and where a
+container is left.
 
 Logs and containers are those of a private engine. Commands and events are a scripted one's, in another process: a real
 one needs a tenth of a second for a command, and would be what is measured.
