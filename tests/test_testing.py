@@ -175,6 +175,33 @@ async def test_private_engines_run_side_by_side_and_leave_nothing(made: list[Pat
 
 
 @pytest.mark.live
+async def test_an_engine_that_is_started_again_has_its_address_and_its_data(made: list[Path]) -> None:
+    async with private_engine() as engine:
+        await docker_cli(engine.host, "import", "-", BUSYBOX, stdin=await run_sync(busybox_rootfs))
+        await docker_cli(engine.host, "run", "-d", "--name=asleep", BUSYBOX, "sleep", "1000")
+        pids = [engine.pid]
+        for end in (engine.kill, engine.terminate):
+            namespace = os.readlink(f"/proc/{engine.pid}/ns/pid_for_children")
+            await end()
+            await end()
+            assert members(namespace) == []
+            await engine.start()
+            assert await docker_cli(engine.host, "ps", "-a", "--format={{.Names}} {{.State}}") == "asleep exited"
+            pids.append(engine.pid)
+        assert len(set(pids)) == 3
+        assert (await engine.log()).count("API listen on") == 3
+        assert len(made) == 1
+
+
+@pytest.mark.live
+async def test_an_engine_with_a_small_disk(made: list[Path]) -> None:
+    async with private_engine(disk_bytes=20 << 20) as engine:
+        shown = await output_of(("nsenter", f"--mount=/proc/{engine.pid}/ns/mnt", "df", str(engine.directory / "data")))
+        assert shown.splitlines()[-1].split()[1] == str(20 << 10)
+        assert len(made) == 1
+
+
+@pytest.mark.live
 async def test_a_command_runs_inside_of_the_engines_network(made: list[Path]) -> None:
     async with private_engine() as engine:
         assert "docker0" in await output_of(engine.inside(["ip", "-br", "link"]))

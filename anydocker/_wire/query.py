@@ -24,8 +24,10 @@ __all__ = (
     "QueryScalar",
     "QueryValue",
     "encode_filters",
+    "encode_nanoseconds",
     "encode_query",
     "encode_timestamp",
+    "nanoseconds",
     "path_segment",
 )
 
@@ -37,6 +39,7 @@ FilterValue: TypeAlias = FilterScalar | Sequence[FilterScalar] | Mapping[str, st
 Filters: TypeAlias = Mapping[str, FilterValue]
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_SECOND: Final = 1_000_000_000  # in nanoseconds
 
 # RFC 3986 lets these stand in a path as they are, and image names are full of them.
 _SAFE_IN_PATH: Final = ":@"
@@ -208,6 +211,18 @@ def encode_timestamp(value: float | dt.datetime, what: str) -> str:
             return _datetime_text(value, what)
         case _:
             raise _type_error(what, "Unix seconds (int or float) or an aware datetime", value)
+
+
+def encode_nanoseconds(time: int) -> str:
+    """Encode a point in time, in nanoseconds since 1970, as :func:`encode_timestamp` does."""
+    seconds, fraction = divmod(time, _SECOND)
+    return _without_zeros(f"{seconds}.{fraction:09d}")
+
+
+def nanoseconds(timestamp: str) -> int:
+    """The nanoseconds since 1970 of what :func:`encode_timestamp` made."""
+    seconds, _, fraction = timestamp.partition(".")
+    return int(seconds) * _SECOND + int(fraction.ljust(9, "0"))
 
 
 def _float_text(seconds: float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+from anyio import get_cancelled_exc_class
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.container import with_address_of_its_own
@@ -58,10 +60,29 @@ async def open_created(
 ) -> AsyncGenerator[Container, None]:
     """Create a container, and remove it when the block ends, whatever state it is in."""
     container = await create_container(docker, document, name, platform)
+    remove = partial(_remove_for_good, container)
     try:
         yield container
-    finally:
-        await finish_within(CLEANUP_SECONDS, lambda: _remove_for_good(container))
+    except Exception:
+        await _in_its_own_time(remove)
+        raise
+    except BaseException:
+        await finish_within(CLEANUP_SECONDS, remove)
+        raise
+    await _in_its_own_time(remove)
+
+
+async def _in_its_own_time(remove: Callable[[], Awaitable[object]]) -> None:
+    """
+    Remove, however long a busy engine takes to; only a cancellation sets a limit.
+
+    A limit of ours would leave the container where nobody is told.
+    """
+    try:
+        await remove()
+    except get_cancelled_exc_class():
+        await finish_within(CLEANUP_SECONDS, remove)
+        raise
 
 
 async def _remove_for_good(container: Container) -> None:

@@ -402,7 +402,7 @@ class Containers:
 
         Yields:
             The container, started. It is killed and removed with its unnamed volumes when the block ends, by any
-            road: the engine has ten seconds for that.
+            road; if that is cancelled, the engine has ten seconds for it.
         """
         document = container_document(
             image,

@@ -227,7 +227,7 @@ class BodyStream(Stream[bytes]):
 
 
 @contextmanager
-def warn_if_dropped(stream: BodyStream) -> Generator[None]:
+def warn_if_dropped(stream: Stream[Any]) -> Generator[None]:
     """
     Warn if a block of ``async with`` is not ended by its own task.
 
@@ -247,6 +247,9 @@ class DecodedStream(Stream[T]):
 
     def __init__(self, body: BodyStream, decoder: Decoder[T]) -> None:
         super().__init__()
+        self._read_from(body, decoder)
+
+    def _read_from(self, body: BodyStream, decoder: Decoder[T]) -> None:
         self._body = body
         self._exchange = body._exchange  # pyright: ignore[reportPrivateUsage]  # this module's own
         self._exchange.expect_values()

@@ -59,7 +59,16 @@ class Event:
 
 
 class EventStream(DecodedStream[Event]):
-    """Events as :class:`Event` values, until the block ends or the time given as ``until`` is reached."""
+    """
+    Events as :class:`Event` values, until the block ends or the time given as ``until`` is reached.
+
+    Attributes:
+        reconnects: How often the connection was lost and another one opened (``open_events(reconnect=True)``).
+        gaps: After how many of those events may be missing, because the engine no longer knew what had been seen. It is
+            counted before the first event behind the gap is handed out.
+    """
 
     def __init__(self, body: BodyStream) -> None:
         super().__init__(body, DocumentDecoder(Event))
+        self.reconnects = 0
+        self.gaps = 0

@@ -39,6 +39,8 @@ _LIFELINE: Final = 'exec 3<&0 </dev/null; (cat <&3 >/dev/null; kill -KILL $$) & 
 
 # Removing what a killed daemon leaves succeeds at once, or a few milliseconds later. Seconds.
 _PATIENCE: Final = 10.0
+# A daemon that is asked to end gives its containers ten seconds of their own first.
+_SHUTDOWN: Final = 30.0
 _PAUSE: Final = 0.02
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -72,7 +74,7 @@ class Daemon:
 
     def start(self, command: Callable[[Path], Sequence[str]], namespaces: Sequence[str]) -> None:
         """
-        Make the directory and start the daemon.
+        Make the directory, unless it is there from the last time, and start the daemon.
 
         Args:
             command: Called with the directory; writes the configuration there and returns the command line.
@@ -82,9 +84,11 @@ class Daemon:
         with self._lock:
             if self._stopped:
                 return
-            self._directory = make_directory()
+            if self._directory is None:
+                self._directory = make_directory()
+                (self._directory / "tmp").mkdir()
             inner = (init, "--", shell, "-c", _LIFELINE, shell, *command(self._directory))
-            with self._log_file.open("wb") as log:
+            with self._log_file.open("ab") as log:
                 self._process = subprocess.Popen(
                     (*namespaces, *inner),
                     stdin=subprocess.PIPE,
@@ -95,9 +99,7 @@ class Daemon:
                 )
 
     def _environment(self, directory: Path) -> Mapping[str, str]:
-        scratch = directory / "tmp"
-        scratch.mkdir()
-        return {**os.environ, "PATH": SEARCH_PATH, "TMPDIR": str(scratch)}
+        return {**os.environ, "PATH": SEARCH_PATH, "TMPDIR": str(directory / "tmp")}
 
     def running(self) -> bool:
         """Whether the daemon has been started and has not ended."""
@@ -112,6 +114,25 @@ class Daemon:
         tail = "\n".join(self.log().splitlines()[-log_lines:]) or "(nothing)"
         return EngineUnavailable(f"{self.program} {what}; the last lines of its log:\n{tail}")
 
+    def terminate(self) -> None:
+        """Ask the daemon to end, and wait until it has; after a while kill it, with all it has started."""
+        with self._lock:
+            if self._process is not None and self.running():
+                _signal(self._process, signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_SHUTDOWN)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the daemon with all it has started, and leave its directory. It may be started again."""
+        with self._lock:
+            if self._process is not None and self.running():
+                _kill(self._process)
+            if self._directory is not None:
+                _persist(lambda: _remove_cgroups(self.directory.name), f"the cgroup {self.directory.name}")
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+
     def stop(self) -> None:
         """
         Kill the daemon with all it has started, and remove what is left of it. May be called again.
@@ -121,25 +142,26 @@ class Daemon:
         """
         with self._lock:
             self._stopped = True
-            if self._process is not None:
-                _kill(self._process)
-            if self._directory is not None:
-                _persist(lambda: _remove_cgroups(self.directory.name), f"the cgroup {self.directory.name}")
-                _persist(lambda: _remove_directory(self.directory), f"the directory {self.directory}")
+        self.kill()
+        if self._directory is not None:
+            _persist(lambda: _remove_directory(self.directory), f"the directory {self.directory}")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # The child first: `unshare` then ends by itself, after everything in the namespace is gone.
-    for pid in _children(process.pid) or (process.pid,):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    # The child: `unshare` then ends by itself, after everything in the namespace is gone.
+    _signal(process, signal.SIGKILL)
     try:
         process.wait(_PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(_PATIENCE)
-    if process.stdin is not None:
-        process.stdin.close()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to the first process of the namespace, which hands it on if it may be caught."""
+    for pid in _children(process.pid) or (process.pid,):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _children(parent: int) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,11 @@ ip link set lo up
 mount -n -t tmpfs tmpfs /run
 mkdir -p /etc/docker
 mount -n -t tmpfs tmpfs /etc/docker
+if [ -n "$1" ]; then
+    mkdir -p "$2"
+    mount -n -t tmpfs -o "size=$1" tmpfs "$2"
+fi
+shift 2
 exec "$@"
 """
 
@@ -57,14 +63,18 @@ class PrivateEngine:
 
     Attributes:
         host: Its address, for :func:`anydocker.connect` or ``DOCKER_HOST``: ``unix:///.../d.sock``.
-        pid: The process that holds its namespaces. Killing it ends the engine and all its containers.
         directory: Where everything it writes is.
     """
 
     host: str
-    pid: int
     directory: Path
     _daemon: Daemon = attrs.field(repr=False, eq=False, alias="_daemon")
+    _starting: Callable[[], Awaitable[None]] = attrs.field(repr=False, eq=False, alias="_starting")
+
+    @property
+    def pid(self) -> int:
+        """The process that holds its namespaces. Killing it ends the engine and all its containers."""
+        return self._daemon.pid
 
     def inside(self, command: Sequence[str]) -> tuple[str, ...]:
         """The command line that runs ``command`` in the engine's network namespace."""
@@ -74,9 +84,28 @@ class PrivateEngine:
         """What the daemon has logged so far."""
         return await run_sync(self._daemon.log)
 
+    async def kill(self) -> None:
+        """End it with all its containers, as the machine does that loses its power."""
+        await run_sync(self._daemon.kill)
+
+    async def terminate(self) -> None:
+        """Ask it to shut down, and wait until it has; it is killed after 30 seconds."""
+        await run_sync(self._daemon.terminate)
+
+    async def start(self) -> None:
+        """
+        Start it again, with the same address and data, after :meth:`kill` or :meth:`terminate`.
+
+        Raises:
+            EngineUnavailable: It ended or did not answer within 60 seconds.
+        """
+        await self._starting()
+
 
 @asynccontextmanager
-async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) -> AsyncGenerator[PrivateEngine, None]:
+async def private_engine(
+    *, options: Sequence[str] = (), disk_bytes: int | None = None, log_lines: int = 20
+) -> AsyncGenerator[PrivateEngine, None]:
     """
     Run a private ``dockerd`` for the length of the block.
 
@@ -88,6 +117,8 @@ async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) ->
 
     Args:
         options: More flags for ``dockerd``, such as ``("--experimental",)``.
+        disk_bytes: Let it have no more than this for images and containers. They are in memory then, and a restart
+            forgets them.
         log_lines: How many lines of the daemon's log an error shows.
 
     Yields:
@@ -98,11 +129,15 @@ async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) ->
             answer within 60 seconds.
     """
     daemon = Daemon("dockerd")
+
+    async def start() -> None:
+        await run_sync(_start, daemon, tuple(options), disk_bytes)
+        await _wait_for_answer(daemon, _socket(daemon.directory), log_lines)
+
     try:
-        await run_sync(_start, daemon, tuple(options))
-        socket = _socket(daemon.directory)
-        await _wait_for_answer(daemon, socket, log_lines)
-        yield PrivateEngine(host=f"unix://{socket}", pid=daemon.pid, directory=daemon.directory, _daemon=daemon)
+        await start()
+        host = f"unix://{_socket(daemon.directory)}"
+        yield PrivateEngine(host=host, directory=daemon.directory, _daemon=daemon, _starting=start)
     finally:
         # finish_within is the shield.
         await finish_within(STOP_SECONDS, partial(run_sync, daemon.stop))  # noqa: ASYNC102
@@ -112,13 +147,22 @@ def _socket(directory: Path) -> Path:
     return directory / "d.sock"
 
 
-def _start(daemon: Daemon, options: tuple[str, ...]) -> None:
+def _start(daemon: Daemon, options: tuple[str, ...], disk_bytes: int | None) -> None:
     require_root("a private engine")
     unshare, dockerd, shell, *_ = find_programs("unshare", "dockerd", "sh", "nsenter", "ip", "mount", "iptables")
-    daemon.start(
-        lambda directory: (shell, "-c", _SET_UP, shell, *_command(dockerd, directory), *options),
-        (unshare, *_NAMESPACES),
-    )
+
+    def command(directory: Path) -> tuple[str, ...]:
+        _forget_last_start(directory)
+        disk = (str(disk_bytes or ""), str(directory / "data"))
+        return (shell, "-c", _SET_UP, shell, *disk, *_command(dockerd, directory), *options)
+
+    daemon.start(command, (unshare, *_NAMESPACES))
+
+
+def _forget_last_start(directory: Path) -> None:
+    """What a machine forgets when it is started anew. Process ids mean other processes now."""
+    shutil.rmtree(directory / "exec", ignore_errors=True)
+    (directory / "pid").unlink(missing_ok=True)
 
 
 def _command(dockerd: str, directory: Path) -> tuple[str, ...]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import tarfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from anyio import TASK_STATUS_IGNORED, create_task_group, fail_after
+from anyio import TASK_STATUS_IGNORED, create_task_group, fail_after, sleep
 from anyio.abc import TaskStatus
 from anyio.to_thread import run_sync
 
 import anydocker
-from anydocker import ConnectError, Container, Docker, TruncatedStream
+from anydocker import BodyStream, ConnectError, Container, Docker, TruncatedStream
 from anydocker.testing import BUSYBOX, PrivateEngine, busybox_rootfs, private_engine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
@@ -103,7 +104,98 @@ async def build(docker: Docker, container: Container, ready: Callable[[], None])
                 ready()
 
 
-USES: tuple[Use, ...] = (attach, run, execute, logs, lines, events, stats, wait, build)
+async def wait_to_end(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    ready()
+    await container.wait()
+
+
+async def wait_healthy(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    ready()
+    await container.wait_healthy()
+
+
+async def stop(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    ready()
+    # Its process is the first of its namespace, and so heeds no SIGTERM.
+    await container.stop(grace_seconds=1000)
+
+
+class EndlessTar:
+    """A tar with a file that has no end, and says when the engine has taken some of it."""
+
+    def __init__(self, ready: Callable[[], None]) -> None:
+        self._ready = ready
+        self._sent = 0
+
+    def __aiter__(self) -> EndlessTar:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._sent += 1
+        if self._sent == 1:
+            member = tarfile.TarInfo("endless")
+            member.size = 1 << 40
+            return member.tobuf()
+        if self._sent == 20:
+            self._ready()
+        await sleep(0.005)
+        return bytes(20_000)
+
+
+async def load(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    await docker.images.load(EndlessTar(ready))
+
+
+async def import_(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    await docker.images.import_(EndlessTar(ready), repository="endless")
+
+
+async def build_upload(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    await docker.images.build(EndlessTar(ready))
+
+
+async def with_large_file(docker: Docker) -> Container:
+    """A container of one's own, for what has the engine lock it."""
+    container = await docker.containers.create("busybox", ["truncate", "-s", "100G", "/large"], network="none")
+    await container.start()
+    await container.wait()
+    return container
+
+
+async def put_archive(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    container = await with_large_file(docker)
+    await container.put_archive("/tmp", EndlessTar(ready))
+
+
+async def receive_slowly(body: BodyStream, ready: Callable[[], None]) -> None:
+    while await body.receive_many():
+        ready()
+        await sleep(0.01)
+
+
+async def export(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    container = await with_large_file(docker)
+    async with container.open_export() as body:
+        await receive_slowly(body, ready)
+
+
+async def archive(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    container = await with_large_file(docker)
+    async with container.open_archive("/large") as body:
+        await receive_slowly(body, ready)
+
+
+async def raw(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    ready()
+    await docker.request("POST", f"/containers/{container.id}/wait", own_connection=True)
+
+
+# Those that do not tell when the engine has them come first: the others take their time.
+USES: tuple[Use, ...] = (
+    *(attach, wait_to_end, wait_healthy, stop, raw),
+    *(run, execute, logs, lines, events, stats, wait, build),
+    *(load, import_, build_upload, put_archive, export, archive),
+)
 
 
 async def use(
@@ -133,7 +225,8 @@ async def use(
 async def test_everyone_who_uses_an_engine_learns_that_it_is_gone() -> None:
     errors: dict[str, Exception | None] = {}
     async with doomed() as (engine, docker):
-        container = await docker.containers.create("busybox", ["sleep", "1000"], network="none")
+        config = {"Healthcheck": {"Test": ["CMD", "true"], "Interval": 10**12}}
+        container = await docker.containers.create("busybox", ["sleep", "1000"], network="none", config=config)
         await container.start()
         with fail_after(PATIENCE * 2):
             async with create_task_group() as group:
