@@ -16,7 +16,13 @@ from anydocker._endpoint import TLSConfig as TLSConfig
 from anydocker._transport.messages import Response as Response
 from anydocker._wire.archive import ArchiveInfo as ArchiveInfo
 from anydocker._wire.build import BuildLimits as BuildLimits
+from anydocker._wire.build import BuildOutput as BuildOutput
 from anydocker._wire.build import Ulimit as Ulimit
+from anydocker._wire.buildkit import BuildLog as BuildLog
+from anydocker._wire.buildkit import BuildStatus as BuildStatus
+from anydocker._wire.buildkit import BuildStep as BuildStep
+from anydocker._wire.buildkit import BuildTrace as BuildTrace
+from anydocker._wire.buildkit import BuildWarning as BuildWarning
 from anydocker._wire.container import Mount as Mount
 from anydocker._wire.options import ContainerOptions as ContainerOptions
 from anydocker._wire.options import Device as Device
@@ -106,6 +112,7 @@ __all__ = (
     "Volume",
     # arguments
     "BuildLimits",
+    "BuildOutput",
     "ContainerOptions",
     "Credentials",
     "Device",
@@ -118,6 +125,11 @@ __all__ = (
     # values
     "ArchiveInfo",
     "BuildEvent",
+    "BuildLog",
+    "BuildStatus",
+    "BuildStep",
+    "BuildTrace",
+    "BuildWarning",
     "Completed",
     "Event",
     "Frame",

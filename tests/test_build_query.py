@@ -6,11 +6,12 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from anydocker import BuildLimits, InvalidReference, Ulimit
+from anydocker import BuildLimits, BuildOutput, InvalidReference, Ulimit
 from anydocker._wire.build import build_query
 from anydocker._wire.query import encode_query
 
 NOTHING: Final[dict[str, Any]] = {
+    "builder": "classic",
     "tags": (),
     "target": None,
     "buildargs": None,
@@ -25,6 +26,7 @@ NOTHING: Final[dict[str, Any]] = {
     "force_rm": True,
     "squash": False,
     "limits": None,
+    "outputs": (),
 }
 
 
@@ -32,15 +34,15 @@ def said(**arguments: Any) -> dict[str, Any]:
     """The parameters that are sent, but for those that always are."""
     query = build_query(**{**NOTHING, **arguments})
     assert encode_query(query)
-    return {key: value for key, value in query.items() if value not in (None, [], ()) and ALWAYS.get(key) is not value}
+    return {key: value for key, value in query.items() if value not in (None, [], ()) and ALWAYS.get(key) != value}
 
 
-ALWAYS: Final = {"rm": True, "forcerm": True}
+ALWAYS: Final = {"rm": True, "forcerm": True, "version": "1"}
 
 
 def test_nothing_is_said_that_was_not_asked_for() -> None:
     assert said() == {}
-    assert encode_query(build_query(**NOTHING)) == "rm=1&forcerm=1"
+    assert encode_query(build_query(**NOTHING)) == "version=1&rm=1&forcerm=1"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,20 @@ def test_nothing_is_said_that_was_not_asked_for() -> None:
         ({"rm": False}, {"rm": False}),
         ({"force_rm": False}, {"forcerm": False}),
         ({"squash": True}, {"squash": True}),
+        ({"builder": "buildkit"}, {"version": "2"}),
+        ({"builder": "buildkit", "network": "none"}, {"version": "2", "networkmode": "none"}),
+        (
+            {"builder": "buildkit", "outputs": [BuildOutput("cacheonly")]},
+            {"version": "2", "outputs": '[{"Type":"cacheonly","Attrs":{}}]'},
+        ),
+        (
+            {"builder": "buildkit", "outputs": (BuildOutput("image", {"push": "true"}),)},
+            {"version": "2", "outputs": '[{"Type":"image","Attrs":{"push":"true"}}]'},
+        ),
+        (
+            {"builder": "buildkit", "limits": BuildLimits(shm_size=1, ulimits=[Ulimit("core", 0)])},
+            {"version": "2", "shmsize": 1, "ulimits": '[{"Name":"core","Soft":0,"Hard":0}]'},
+        ),
         ({"buildargs": {}, "labels": {}, "extra_hosts": {}, "limits": BuildLimits()}, {}),
     ],
 )
@@ -111,12 +127,53 @@ def test_no_limit_is_left_out() -> None:
         ({"labels": {"A": None}}, TypeError, "labels: expected a mapping"),
         ({"extra_hosts": ["a:1"]}, TypeError, "extra_hosts: expected a mapping"),
         ({"limits": {"memory": 1}}, TypeError, "limits: expected BuildLimits"),
+        ({"builder": "podman"}, ValueError, "builder='podman': expected one of 'classic', 'buildkit'"),
+        ({"builder": 2}, ValueError, "builder=2"),
+        ({"outputs": [BuildOutput("moby")]}, ValueError, "outputs is for builder='buildkit'"),
+        ({"outputs": BuildOutput("moby")}, TypeError, "outputs"),
+        ({"outputs": [{"Type": "moby"}]}, TypeError, "outputs: expected a BuildOutput"),
         ({"limits": BuildLimits(ulimits=Ulimit("a", 1))}, TypeError, "ulimits"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ],
 )
 def test_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         said(**arguments)
+
+
+# What BuildKit does not do, by a value that asks for it.
+NOT_BUILDKIT: Final[dict[str, Any]] = {
+    "network": "container:c",
+    "rm": False,
+    "force_rm": False,
+    "squash": True,
+    **{f"limits.{name}": BuildLimits(**{name: value}) for name, (value, _) in LIMITS.items()},
+}
+del NOT_BUILDKIT["limits.shm_size"], NOT_BUILDKIT["limits.ulimits"]
+
+
+@pytest.mark.parametrize("what", NOT_BUILDKIT)
+def test_what_buildkit_would_pass_over_is_refused(what: str) -> None:
+    argument, _, limit = what.partition(".")
+    assert said(**{argument: NOT_BUILDKIT[what]})
+    with pytest.raises(ValueError, match=f"{argument}.*{limit}.*classic"):
+        said(builder="buildkit", **{argument: NOT_BUILDKIT[what]})
+
+
+def test_buildkit_takes_one_output() -> None:
+    with pytest.raises(ValueError, match="outputs: an engine takes one"):
+        said(builder="buildkit", outputs=[BuildOutput("moby"), BuildOutput("cacheonly")])
+
+
+@pytest.mark.parametrize("kind", ["docker", "local", "oci", "tar"])
+def test_an_output_that_would_come_back_over_a_session(kind: str) -> None:
+    with pytest.raises(ValueError, match=f"type='{kind}'.*session.*open_save"):
+        BuildOutput(kind)
+
+
+@pytest.mark.parametrize(("kind", "attributes"), [(None, {}), ("image", {"push": True}), ("image", ["push=true"])])
+def test_a_malformed_output(kind: Any, attributes: Any) -> None:
+    with pytest.raises(TypeError, match="BuildOutput (type|attributes): expected"):
+        BuildOutput(kind, attributes)
 
 
 def test_text_in_documents_stays_as_it_is() -> None:

@@ -17,6 +17,8 @@ import anydocker
 from anydocker import (
     AuthError,
     BuildLimits,
+    BuildOutput,
+    BuildTrace,
     ContextError,
     Credentials,
     Docker,
@@ -345,6 +347,7 @@ async def test_build_sends_all_of_it() -> None:
         request = engine.requests[0]
     assert (image.id, image.name, image.log) == ("sha256:1", "a", "")
     assert query_of(request) == [
+        ("version", "1"),
         ("t", "a:latest"),
         ("t", "host:5000/b:1"),
         ("target", "stage"),
@@ -370,7 +373,12 @@ async def test_build_sends_all_of_it() -> None:
 async def test_build_says_no_more_than_it_must() -> None:
     async with connected() as (docker, engine):
         await docker.images.build(b"tar")
-        assert query_of(engine.requests[0]) == [("rm", "1"), ("forcerm", "1"), ("dockerfile", "Dockerfile")]
+        assert query_of(engine.requests[0]) == [
+            ("version", "1"),
+            ("rm", "1"),
+            ("forcerm", "1"),
+            ("dockerfile", "Dockerfile"),
+        ]
 
 
 async def test_build_of_a_remote_sends_no_body() -> None:
@@ -380,8 +388,8 @@ async def test_build_of_a_remote_sends_no_body() -> None:
         await docker.images.build(remote=remote)
         first, second = engine.requests
     assert (first.body, first.headers["content-length"]) == (b"", "0")
-    assert query_of(first)[2:] == [("dockerfile", "other/file"), ("remote", remote)]
-    assert query_of(second)[2:] == [("remote", remote)]
+    assert query_of(first)[3:] == [("dockerfile", "other/file"), ("remote", remote)]
+    assert query_of(second)[3:] == [("remote", remote)]
 
 
 async def test_a_build_without_an_image_is_an_error() -> None:
@@ -547,7 +555,57 @@ async def test_what_is_refused(call: Call, error: type[Exception], message: str)
         assert not engine.requests
 
 
+BUILDKIT: Final[list[tuple[Call, str]]] = [
+    (lambda d: d.images.build(b"tar", builder="buildkit", auth={}), "auth is for builder='classic'"),
+    (lambda d: d.images.build(b"tar", builder="buildkit", outputs=[BuildOutput("cacheonly")]), "use open_build"),
+    (lambda d: d.images.build(b"tar", builder="buildkit", squash=True), "squash"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BUILDKIT, ids=[message for _, message in BUILDKIT])
+async def test_what_buildkit_would_not_do_is_refused(call: Call, message: str) -> None:
+    async with connected() as (docker, engine):
+        with pytest.raises(ValueError, match=message):
+            await call(docker)
+        assert not engine.requests
+
+
+async def test_podman_has_no_buildkit() -> None:
+    ping = Reply(
+        b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nLibpod-Api-Version: 5.4.2\r\nContent-Length: 0\r\n\r\n",
+        keep_alive=True,
+    )
+    async with connected({"HEAD /_ping": ping}, api_version="1.41") as (docker, engine):
+        assert docker.is_podman
+        with pytest.raises(UnsupportedByEngine, match="Podman"):
+            await docker.images.build(b"tar", builder="buildkit")
+        assert not engine.requests
+        assert (await docker.images.build(b"tar")).id == "sha256:1"
+
+
+async def test_buildkit_gets_no_credentials(no_credentials: Path) -> None:
+    auths = {"host:5000": {"auth": base64.b64encode(b"alice:s3cret").decode()}}
+    (no_credentials / "config.json").write_text(json.dumps({"auths": auths}))
+    async with connected() as (docker, engine):
+        image = await docker.images.build(b"tar", builder="buildkit", tags=["a"], outputs=[BuildOutput("moby")])
+        request = engine.requests[0]
+    assert (image.id, image.name) == ("sha256:1", "a")
+    assert "x-registry-config" not in request.headers
+    assert query_of(request)[0] == ("version", "2")
+
+
+async def test_an_output_without_an_image() -> None:
+    routes: dict[str, Route] = {"POST /build": chunked_reply([b'{"id":"moby.buildkit.trace","aux":""}\r\n'])}
+    async with connected(routes) as (docker, _):
+        outputs = [BuildOutput("cacheonly")]
+        async with docker.images.open_build(b"tar", builder="buildkit", outputs=outputs) as events:
+            assert [event.trace async for event in events] == [BuildTrace()]
+        assert events.image_id is None
+
+
 TOO_NEW: Final[list[tuple[Call, str]]] = [
+    (lambda d: d.images.build(b"tar", builder="buildkit", limits=BuildLimits(shm_size=1)), "1.45"),
+    (lambda d: d.images.build(b"tar", builder="buildkit", limits=BuildLimits(ulimits=[Ulimit("core", 0)])), "1.45"),
     (lambda d: d.images.push("a", platform="linux/arm64"), "1.46"),
     (lambda d: d.images.image("a").inspect(manifests=True), "1.48"),
     (lambda d: d.images.image("a").history(platform="linux/arm64"), "1.48"),

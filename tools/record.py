@@ -153,6 +153,13 @@ async def build(studio: Studio) -> bytes:
 
 
 @recording
+async def buildkit_failed(studio: Studio) -> bytes:
+    context = tar(Dockerfile=f"FROM {BUSYBOX}\nRUN echo so far; sleep 0.2; echo bad >&2; exit 3\n")
+    query = {"networkmode": "none", "version": "2"}
+    return await studio.record("POST", "/build", query, body=context, headers=TAR)
+
+
+@recording
 async def build_failed(studio: Studio) -> bytes:
     context = tar(Dockerfile=f"FROM {BUSYBOX}\nRUN echo so far; exit 3\n")
     query = {"networkmode": "none", "rm": "1", "forcerm": "1"}

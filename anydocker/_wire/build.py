@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 
-from anydocker._wire.checks import check_items, check_texts, check_type
+from anydocker._wire.checks import check_items, check_text, check_texts, check_type
 from anydocker._wire.jsonstream import dumps
 from anydocker._wire.query import QueryValue
 from anydocker._wire.reference import ImageReference
 
-__all__ = ("BuildLimits", "Ulimit", "build_query")
+__all__ = ("BuildLimits", "BuildOutput", "Builder", "Ulimit", "build_query")
+
+Builder: TypeAlias = Literal["classic", "buildkit"]
+"""Which of the engine's builders builds."""
+
+# How the engine calls them.
+_VERSIONS: Final = {"classic": "1", "buildkit": "2"}
+# Outputs that BuildKit sends to its client, over a session of its own protocol.
+_SENT_BACK: Final = frozenset({"docker", "local", "oci", "tar"})
+# What BuildKit does with the limits of a step, where it does anything: it takes no others.
+_LIMITS_OF_BUILDKIT: Final = frozenset({"shm_size", "ulimits"})
+_NETWORKS_OF_BUILDKIT: Final = frozenset({None, "default", "host", "none"})
 
 
 @attrs.frozen
@@ -86,8 +97,35 @@ class BuildLimits:
         }
 
 
+@attrs.frozen
+class BuildOutput:
+    """
+    Where BuildKit puts the result of a build.
+
+    Attributes:
+        type: ``"moby"``, the images of the engine; ``"cacheonly"``, nowhere but its cache; and what else the engine
+            knows, such as ``"image"`` with the containerd image store.
+        attributes: What the type needs to know, such as ``{"push": "true"}``.
+    """
+
+    type: str
+    attributes: Mapping[str, str] = attrs.field(factory=dict[str, str])
+
+    def __attrs_post_init__(self) -> None:
+        check_text("BuildOutput type", self.type)
+        check_texts("BuildOutput attributes", self.attributes)
+        if self.type in _SENT_BACK:
+            msg = f"BuildOutput type={self.type!r}: it comes back over a BuildKit session, which anydocker has not;"
+            raise ValueError(f"{msg} build an image, and take it with open_save() or open_export()")
+
+    def document(self) -> dict[str, Any]:
+        """The engine's document."""
+        return {"Type": self.type, "Attrs": dict(self.attributes)}
+
+
 def build_query(
     *,
+    builder: Builder,
     tags: Sequence[str],
     target: str | None,
     buildargs: Mapping[str, str | None] | None,
@@ -102,13 +140,25 @@ def build_query(
     force_rm: bool,
     squash: bool,
     limits: BuildLimits | None,
+    outputs: Sequence[BuildOutput],
 ) -> dict[str, QueryValue]:
     """The parameters of a build, but for its context."""
     check_texts("buildargs", buildargs, or_none=True)
     check_texts("labels", labels)
     check_texts("extra_hosts", extra_hosts)
     check_type("limits", limits, "BuildLimits", BuildLimits)
+    if builder not in get_args(Builder):
+        msg = f"builder={builder!r}: expected one of {', '.join(map(repr, get_args(Builder)))}"
+        raise ValueError(msg)
+    documents = [output.document() for output in check_items("outputs", outputs, "a BuildOutput", BuildOutput)]
+    if builder == "buildkit":
+        _check_for_buildkit(network=network, rm=rm, force_rm=force_rm, squash=squash, limits=limits or BuildLimits())
+        if len(documents) > 1:
+            raise ValueError("outputs: an engine takes one output of a build")
+    elif documents:
+        raise ValueError("outputs is for builder='buildkit': the classic builder makes an image of the engine's")
     return {
+        "version": _VERSIONS[builder],
         "t": [str(ImageReference.parse_new(tag)) for tag in check_items("tags", tags, "a str", str)],
         "target": target,
         "buildargs": _json(buildargs),
@@ -122,8 +172,24 @@ def build_query(
         "rm": rm,
         "forcerm": force_rm,
         "squash": squash or None,
+        "outputs": _json(documents),
         **(limits or BuildLimits()).query(),
     }
+
+
+def _check_for_buildkit(*, network: str | None, rm: bool, force_rm: bool, squash: bool, limits: BuildLimits) -> None:
+    """Refuse what BuildKit would pass over without a word, or refuse itself."""
+    if network not in _NETWORKS_OF_BUILDKIT:
+        msg = f"network={network!r}: BuildKit knows 'default', 'none' and 'host'; builder='classic' any network"
+        raise ValueError(msg)
+    if not rm or not force_rm:
+        raise ValueError("rm=False and force_rm=False are for builder='classic': BuildKit's steps are no containers")
+    if squash:
+        raise ValueError("squash is for builder='classic': BuildKit makes no image with one layer for all")
+    for field in attrs.fields(BuildLimits):
+        if field.name not in _LIMITS_OF_BUILDKIT and getattr(limits, field.name) not in (None, ()):
+            msg = f"limits: BuildKit takes no {field.name}, but shm_size and ulimits (API 1.45); builder='classic' does"
+            raise ValueError(msg)
 
 
 def _json(value: object) -> str | None:

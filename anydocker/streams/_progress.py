@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+import re
+from codecs import getincrementaldecoder
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 
+from anydocker._wire.buildkit import BuildStep, BuildTrace, decode_trace
 from anydocker._wire.documents import section_at, shown, text_at
 from anydocker._wire.jsonstream import JSONDecoder
 from anydocker.errors import BuildFailed, ProtocolError, StreamError
 from anydocker.streams._base import BodyStream, DecodedStream
 
-__all__ = ("BuildEvent", "BuildStream", "Progress", "ProgressDecoder", "ProgressStream")
+__all__ = ("BuildDecoder", "BuildEvent", "BuildStream", "Progress", "ProgressDecoder", "ProgressStream")
 
 # Bytes of documents that are kept for the log.
 _KEPT_LOG: Final = 256 * 1024
+# The id of an event of BuildKit's.
+_TRACE: Final = "moby.buildkit.trace"
+# How BuildKit ends the message of a RUN that failed. The command stands before it, and may hold the same words.
+_EXIT_CODE: Final = re.compile(r".*\bexit code: (\d+)", re.DOTALL)
 
 
 @attrs.define
@@ -75,7 +83,16 @@ class Progress(_Document):
 
 @attrs.define(str=False)
 class BuildEvent(_Document):
-    """A step of a build: output of the builder, or of a pull it makes. ``str()`` gives the line to show."""
+    """
+    A step of a build: output of the builder, or of a pull it makes. ``str()`` gives the line, or lines, to show.
+
+    BuildKit tells of several steps at once: see ``trace``.
+    """
+
+    @cached_property
+    def trace(self) -> BuildTrace | None:
+        """What BuildKit says of the steps of the build; None for another event, and of the classic builder."""
+        return decode_trace(self.raw.get("aux")) if self.raw.get("id") == _TRACE else None
 
     @property
     def image_id(self) -> str | None:
@@ -83,10 +100,36 @@ class BuildEvent(_Document):
         # BuildKit's trace has text under the same key.
         return text_at(self.raw, "aux", "ID") or None
 
+    @property
+    def text(self) -> str:
+        """Output for people, of BuildKit that of the steps; empty where there is none. It may end inside a line."""
+        if self.trace is None:
+            return text_at(self.raw, "stream")
+        return b"".join([log.data for log in self.trace.logs]).decode(errors="replace")
+
+    def __str__(self) -> str:
+        if self.trace is None:
+            return "" if self.image_id else super().__str__()
+        lines = [_step_line(step) for step in self.trace.steps]
+        lines += [self.text.rstrip("\n")]
+        lines += [f"warning: {warning.text}" for warning in self.trace.warnings]
+        return "\n".join([line for line in lines if line])
+
 
 def _number(raw: dict[str, Any], key: str) -> int | None:
     value = section_at(raw, "progressDetail").get(key)
     return value if type(value) is int else None
+
+
+def _step_line(step: BuildStep) -> str:
+    """What there is to show of a step: its beginning, its end; empty if it has not begun."""
+    if step.error:
+        return f"ERROR {step.name}: {step.error}"
+    if step.cached:
+        return f"CACHED {step.name}"
+    if step.completed is not None:
+        return f"DONE {step.name}"
+    return step.name if step.started is not None else ""
 
 
 D = TypeVar("D", bound=_Document)
@@ -126,7 +169,7 @@ class ProgressDecoder(Generic[D]):
 
     def _take(self, documents: list[Any], size: int) -> list[D]:
         self.error = self._decoder.error
-        good = _before_the_first(documents, _not_objects)
+        good = _before_the_first(documents, self._unreadable)
         if len(good) < len(documents):
             self.error = ProtocolError(f"not a progress document: {shown(documents[len(good)])}")
         harmless = _before_the_first(good, _failures)
@@ -136,6 +179,9 @@ class ProgressDecoder(Generic[D]):
         if self.error is not None and not harmless:
             raise self.error
         return list(map(self._document, harmless))
+
+    def _unreadable(self, documents: list[Any]) -> list[Any]:
+        return [raw for raw in documents if type(raw) is not dict]
 
     def _failed(self, raw: dict[str, Any]) -> StreamError:
         detail = section_at(raw, "errorDetail")
@@ -161,10 +207,6 @@ def _before_the_first(documents: list[Any], bad_ones: Callable[[list[Any]], list
     return documents[:first]
 
 
-def _not_objects(documents: list[Any]) -> list[Any]:
-    return [raw for raw in documents if type(raw) is not dict]
-
-
 def _failures(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [raw for raw in documents if "error" in raw or "errorDetail" in raw]
 
@@ -178,10 +220,63 @@ def _log_text(raw: dict[str, Any]) -> str:
     return f"{line}\n" if line else ""
 
 
+class BuildDecoder(ProgressDecoder[BuildEvent]):
+    """
+    Events of a build.
+
+    BuildKit's are decoded at once: for one that is malformed is an error where it stands, and for the log, which is
+    kept as text, because the same steps and statuses come again and again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(BuildEvent, BuildFailed)
+        self._named: set[str] = set()
+        # By step and stream, since a character may be cut in two.
+        self._texts = defaultdict[tuple[str, str], Any](partial(getincrementaldecoder("utf-8"), "replace"))
+
+    def _unreadable(self, documents: list[Any]) -> list[Any]:
+        return [raw for raw in documents if type(raw) is not dict or not _decodes(cast("dict[str, Any]", raw))]
+
+    def _failed(self, raw: dict[str, Any]) -> StreamError:
+        failure = super()._failed(raw)
+        code = _EXIT_CODE.match(failure.message) if failure.code is None else None
+        return BuildFailed(failure.message, int(code[1]), failure.log) if code else failure
+
+    def _remember(self, documents: list[dict[str, Any]], size: int) -> None:
+        if any("aux" in raw and "id" in raw for raw in documents):
+            documents = [self._as_text(raw) for raw in documents]
+            size = sum(len(text_at(raw, "stream")) for raw in documents)
+        super()._remember(documents, size)
+
+    def _as_text(self, raw: dict[str, Any]) -> dict[str, Any]:
+        event = BuildEvent(raw)
+        if event.trace is not None:
+            return {"stream": "".join(self._said(event.trace))}
+        return {} if event.image_id else raw
+
+    def _said(self, trace: BuildTrace) -> Iterator[str]:
+        for step in trace.steps:
+            if step.error or (step.started is not None and step.digest not in self._named):
+                self._named.add(step.digest)
+                yield f"{_step_line(step)}\n".removeprefix("DONE ")
+        for log in trace.logs:
+            yield self._texts[log.step, log.stream].decode(log.data)
+        for warning in trace.warnings:
+            yield f"warning: {warning.text}\n"
+
+
+def _decodes(raw: dict[str, Any]) -> bool:
+    try:
+        BuildEvent(raw).trace  # noqa: B018 - it is decoded when it is looked at
+    except ProtocolError:
+        return False
+    return True
+
+
 class _LoggedStream(DecodedStream[D]):
-    def __init__(self, body: BodyStream, document: type[D], failure: type[StreamError]) -> None:
-        self._progress = ProgressDecoder(document, failure)
-        super().__init__(body, self._progress)
+    def __init__(self, body: BodyStream, decoder: ProgressDecoder[D]) -> None:
+        super().__init__(body, decoder)
+        self._progress = decoder
 
     @property
     def log(self) -> str:
@@ -193,7 +288,7 @@ class ProgressStream(_LoggedStream[Progress]):
     """Steps of a pull, a push or a load, as :class:`Progress` values."""
 
     def __init__(self, body: BodyStream, failure: type[StreamError]) -> None:
-        super().__init__(body, Progress, failure)
+        super().__init__(body, ProgressDecoder(Progress, failure))
 
 
 class BuildStream(_LoggedStream[BuildEvent]):
@@ -205,7 +300,7 @@ class BuildStream(_LoggedStream[BuildEvent]):
     """
 
     def __init__(self, body: BodyStream) -> None:
-        super().__init__(body, BuildEvent, BuildFailed)
+        super().__init__(body, BuildDecoder())
         self.image_id: str | None = None
 
     async def _receive_batch(self) -> list[BuildEvent]:

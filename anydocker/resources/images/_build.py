@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
 import attrs
 
 from anydocker._files import upload_body
 from anydocker._wire.auth import auth_header
-from anydocker._wire.build import BuildLimits, build_query
-from anydocker._wire.checks import check_type
+from anydocker._wire.build import Builder, BuildLimits, BuildOutput, build_query
+from anydocker._wire.checks import check_items, check_type
 from anydocker._wire.query import Filters, encode_filters
 from anydocker.auth import Credentials, find_all_credentials
-from anydocker.errors import ProtocolError
+from anydocker.errors import ProtocolError, UnsupportedByEngine
 from anydocker.resources._progress import ProgressCallback, report
 from anydocker.resources.images._handle import Image
 from anydocker.streams import BuildEvent, BuildStream
@@ -28,6 +28,9 @@ __all__ = ("BuildSource", "ImageBuild")
 
 BuildSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 """A directory; or a tar, plain or compressed, as bytes, a binary file or a stream of bytes."""
+
+# Outputs of BuildKit that are images of the engine's.
+_IMAGES: Final = frozenset({"image", "moby"})
 
 
 class ImageBuild:
@@ -56,14 +59,20 @@ class ImageBuild:
         force_rm: bool = True,
         squash: bool = False,
         limits: BuildLimits | None = None,
+        builder: Builder = "classic",
+        outputs: Sequence[BuildOutput] = (),
         auth: Mapping[str, Credentials] | None = None,
         progress: ProgressCallback[BuildEvent] | None = None,
     ) -> Image:
         """
         Build an image.
 
-        ``POST /build`` (``ImageBuild``), with the engine's classic builder. A directory is sent as a tar while it is
-        read; what its ``.dockerignore`` names is left out.
+        ``POST /build`` (``ImageBuild``). A directory is sent as a tar while it is read; what its ``.dockerignore``
+        names is left out.
+
+        BuildKit builds stages at the same time, and only those that are needed; its ``RUN`` takes ``--mount`` of types
+        cache, bind and tmpfs. Over this call it has no secrets, no ssh keys and no credentials: private base images
+        have to be pulled before. It refuses or passes over some options, which are a ``ValueError`` here: see each.
 
         Args:
             source: The build context: a directory; or a tar, plain or compressed, as bytes, a binary file or a stream
@@ -76,16 +85,21 @@ class ImageBuild:
             buildargs: Values for ``ARG``; None leaves the Dockerfile's own.
             labels: Labels for the image.
             platform: What to build for, such as ``linux/arm64``.
-            network: The network of ``RUN``: ``"none"``, ``"host"``, ``"container:<id>"`` or a network's name.
+            network: The network of ``RUN``: ``"none"``, ``"host"``, ``"container:<id>"`` or a network's name. Of
+                BuildKit only the first two.
             extra_hosts: Addresses by host name, for ``RUN``.
             cache_from: Images whose steps may be used again.
             no_cache: Run every step again.
             pull: Look for newer base images.
-            rm: Remove the container of a step that has succeeded.
-            force_rm: Remove it when a step has failed, too.
-            squash: Make one layer of all new ones. The engine needs to be experimental.
-            limits: What ``RUN`` may use.
-            auth: Credentials for base images, by registry host. Default: those of the ``docker`` command line.
+            rm: Remove the container of a step that has succeeded. BuildKit has none to keep.
+            force_rm: Remove it when a step has failed, too. BuildKit has none to keep.
+            squash: Make one layer of all new ones. The engine needs to be experimental. Not with BuildKit.
+            limits: What ``RUN`` may use. BuildKit takes ``shm_size`` and ``ulimits`` only, from API 1.45.
+            builder: ``"classic"``, or ``"buildkit"``.
+            outputs: Where BuildKit puts the result: one :class:`~anydocker.BuildOutput`. Default: among the images of
+                the engine.
+            auth: Credentials for base images, by registry host. Default: those of the ``docker`` command line. Not
+                with BuildKit, which gets none.
             progress: Called with each event.
 
         Returns:
@@ -95,11 +109,16 @@ class ImageBuild:
             ContextError: The context, its Dockerfile or its ``.dockerignore`` cannot be used.
             InvalidReference: A tag is malformed.
             ValueError: Arguments exclude each other, or one is out of range; the message names it.
-            BuildFailed: A step failed; ``log`` has what was said up to there.
+            BuildFailed: A step failed; ``log`` has what was said up to there, ``code`` the exit code of a ``RUN``. Of
+                BuildKit anything that is wrong with the Dockerfile, too.
             BadRequest: The engine did not accept the Dockerfile or an argument.
+            UnsupportedByEngine: BuildKit is asked of Podman, which has none; or an option needs a newer version.
 
         If cancelled: the build ends, and a step that runs is killed; steps that were complete stay in the cache.
         """
+        types = {output.type for output in check_items("outputs", outputs, "a BuildOutput", BuildOutput)}
+        if not types <= _IMAGES:
+            raise ValueError("outputs: build() returns an image, and this leaves none: use open_build()")
         async with self.open_build(
             source,
             dockerfile=dockerfile,
@@ -119,6 +138,8 @@ class ImageBuild:
             force_rm=force_rm,
             squash=squash,
             limits=limits,
+            builder=builder,
+            outputs=outputs,
             auth=auth,
         ) as events:
             await report(events, progress)
@@ -149,16 +170,19 @@ class ImageBuild:
         force_rm: bool = True,
         squash: bool = False,
         limits: BuildLimits | None = None,
+        builder: Builder = "classic",
+        outputs: Sequence[BuildOutput] = (),
         auth: Mapping[str, Credentials] | None = None,
     ) -> AsyncGenerator[BuildStream, None]:
         """
         Build an image and follow the events; see :meth:`build`. The context is sent before the block begins.
 
         Yields:
-            Events, as :class:`~anydocker.BuildEvent` values; ``image_id`` is set when the build has succeeded.
-            Leaving the block before the end stops the build.
+            Events, as :class:`~anydocker.BuildEvent` values; ``image_id`` is set when the build has succeeded, unless
+            ``outputs`` leave no image. Leaving the block before the end stops the build.
         """
         query = build_query(
+            builder=builder,
             tags=tags,
             target=target,
             buildargs=buildargs,
@@ -173,14 +197,18 @@ class ImageBuild:
             force_rm=force_rm,
             squash=squash,
             limits=limits,
+            outputs=outputs,
         )
         check_type("auth", auth, "a mapping of hosts to Credentials", Mapping)
         for credentials in (auth or {}).values():
             check_type("auth", credentials, "a mapping of hosts to Credentials", Credentials)
+        if builder == "buildkit":
+            self._check_buildkit(limits, auth)
         prepared = await _prepare(source, dockerfile, dockerfile_text, remote)
         query |= {"dockerfile": prepared.dockerfile, "remote": remote}
         headers = {"Content-Type": "application/x-tar"}
-        known = await find_all_credentials() if auth is None else auth
+        # BuildKit does not look at what a request brings.
+        known = await find_all_credentials() if auth is None and builder == "classic" else auth
         if known:
             documents = {host: credentials.document() for host, credentials in known.items()}
             headers["X-Registry-Config"] = auth_header(documents)
@@ -189,6 +217,15 @@ class ImageBuild:
             aclosing(BuildStream(body)) as events,
         ):
             yield events
+
+    def _check_buildkit(self, limits: BuildLimits | None, auth: Mapping[str, Credentials] | None) -> None:
+        if self._docker.is_podman:
+            raise UnsupportedByEngine("builder='buildkit' needs Docker: Podman takes no notice of it")
+        if auth is not None:
+            msg = "auth is for builder='classic': BuildKit would not look at it; pull private base images first"
+            raise ValueError(msg)
+        if limits is not None and (limits.shm_size is not None or limits.ulimits):
+            self._docker.require("1.45", "BuildLimits(shm_size=..., ulimits=...) with builder='buildkit'")
 
     async def prune_builds(
         self,
