@@ -23,7 +23,7 @@ from anydocker._wire.buildkit import BuildStatus as BuildStatus
 from anydocker._wire.buildkit import BuildStep as BuildStep
 from anydocker._wire.buildkit import BuildTrace as BuildTrace
 from anydocker._wire.buildkit import BuildWarning as BuildWarning
-from anydocker._wire.container import Mount as Mount
+from anydocker._wire.mount import Mount as Mount
 from anydocker._wire.options import ContainerOptions as ContainerOptions
 from anydocker._wire.options import Device as Device
 from anydocker._wire.options import HealthCheck as HealthCheck

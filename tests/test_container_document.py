@@ -13,7 +13,6 @@ from anydocker import _generated_types as types
 from anydocker._wire.build import Ulimit
 from anydocker._wire.container import (
     HostPort,
-    Mount,
     PortKey,
     container_document,
     environment,
@@ -22,6 +21,7 @@ from anydocker._wire.container import (
     port_key,
     with_address_of_its_own,
 )
+from anydocker._wire.mount import Mount
 from anydocker._wire.options import ContainerOptions, Device, HealthCheck
 
 FREE = {"HostIp": "", "HostPort": ""}
@@ -184,6 +184,60 @@ def test_port_of_the_host_of_another_type(host: Any) -> None:
             {"Type": "bind", "Target": "/b", "ReadOnly": True, "Source": "/srv"},
         ),
         (Mount("/t", type="tmpfs"), {"Type": "tmpfs", "Target": "/t", "ReadOnly": False}),
+        (
+            Mount("/b", "/srv", type="bind", consistency="cached", propagation="rslave"),
+            {
+                "Type": "bind",
+                "Target": "/b",
+                "ReadOnly": False,
+                "Source": "/srv",
+                "Consistency": "cached",
+                "BindOptions": {"Propagation": "rslave"},
+            },
+        ),
+        (
+            Mount("/b", "/srv", type="bind", non_recursive=True, create_mountpoint=True),
+            {
+                "Type": "bind",
+                "Target": "/b",
+                "ReadOnly": False,
+                "Source": "/srv",
+                "BindOptions": {"NonRecursive": True, "CreateMountpoint": True},
+            },
+        ),
+        (
+            Mount("/v", "db", no_copy=True, labels={"a": "1"}, driver="nfs", driver_options={"o": "ro"}, subpath="x/y"),
+            {
+                "Type": "volume",
+                "Target": "/v",
+                "ReadOnly": False,
+                "Source": "db",
+                "VolumeOptions": {
+                    "NoCopy": True,
+                    "Labels": {"a": "1"},
+                    "DriverConfig": {"Name": "nfs", "Options": {"o": "ro"}},
+                    "Subpath": "x/y",
+                },
+            },
+        ),
+        (
+            Mount("/v", labels={}, driver_options={"type": "tmpfs"}),
+            {
+                "Type": "volume",
+                "Target": "/v",
+                "ReadOnly": False,
+                "VolumeOptions": {"Labels": {}, "DriverConfig": {"Name": "", "Options": {"type": "tmpfs"}}},
+            },
+        ),
+        (
+            Mount("/t", type="tmpfs", size=1 << 20, mode=0),
+            {
+                "Type": "tmpfs",
+                "Target": "/t",
+                "ReadOnly": False,
+                "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0},
+            },
+        ),
     ],
 )
 def test_mount(mount: Mount, document: dict[str, Any]) -> None:
@@ -198,11 +252,62 @@ def test_mount(mount: Mount, document: dict[str, Any]) -> None:
         ({"target": "/b", "type": "bind"}, "needs a source"),
         ({"target": "/b", "type": "bind", "source": ""}, "needs a source"),
         ({"target": "/t", "type": "tmpfs", "source": "/srv"}, "has no source"),
+        ({"target": "/t", "type": "npipe"}, "type='npipe': expected one of 'bind', 'volume', 'tmpfs'"),
+        ({"target": "/t", "type": None}, "type=None"),
+        ({"target": "/t", "propagation": "rslave"}, "type='volume': propagation is for type='bind'"),
+        ({"target": "/t", "non_recursive": True}, "non_recursive is for type='bind'"),
+        ({"target": "/t", "type": "tmpfs", "create_mountpoint": True}, "create_mountpoint is for type='bind'"),
+        ({"target": "/t", "type": "tmpfs", "no_copy": True}, "no_copy is for type='volume'"),
+        ({"target": "/t", "type": "tmpfs", "labels": {}}, "labels is for type='volume'"),
+        ({"target": "/t", "type": "bind", "source": "/s", "driver": "nfs"}, "driver is for type='volume'"),
+        ({"target": "/t", "type": "tmpfs", "driver_options": {}}, "driver_options is for type='volume'"),
+        ({"target": "/t", "type": "bind", "source": "/s", "subpath": "a"}, "subpath is for type='volume'"),
+        ({"target": "/t", "size": 0}, "size is for type='tmpfs'"),
+        ({"target": "/t", "mode": 0}, "mode is for type='tmpfs'"),
+        ({"target": "/t", "type": "tmpfs", "size": -1}, "size=-1"),
+        ({"target": "/t", "type": "tmpfs", "mode": -1}, "mode=-1"),
+        ({"target": "/t", "type": "tmpfs", "mode": 0o10000}, "mode=4096"),
+        ({"target": "/t", "subpath": "a"}, "subpath='a': a new volume"),
+        ({"target": "/t", "source": "v", "subpath": ""}, "subpath=''"),
+        ({"target": "/t", "source": "v", "subpath": "/a"}, "subpath='/a'"),
+        ({"target": "/t", "source": "v", "subpath": "a/../../b"}, "subpath='a/../../b'"),
+        ({"target": "/t", "consistency": "eventual"}, "consistency='eventual'"),
+        ({"target": "/t", "type": "bind", "source": "/s", "propagation": "public"}, "propagation='public'"),
     ],
 )
 def test_mount_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^Mount .*{message}"):
         Mount(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("target", None),
+        ("source", 3),
+        ("read_only", 1),
+        ("non_recursive", "yes"),
+        ("no_copy", 0),
+        ("labels", ["a"]),
+        ("driver", 3),
+        ("driver_options", {"a": 1}),
+        ("subpath", b"a"),
+        ("size", "1m"),
+        ("mode", True),
+    ],
+)
+def test_mount_of_a_wrong_type(name: str, value: object) -> None:
+    arguments: dict[str, Any] = {"target": "/t", name: value}
+    with pytest.raises(TypeError, match=f"Mount {name}: expected"):
+        Mount(**arguments)
+
+
+def test_the_engine_knows_every_part_of_a_mount() -> None:
+    assert {"BindOptions", "VolumeOptions", "TmpfsOptions", "Consistency"} <= _keys(types.Mount)
+    known = _keys(types.MountBindOptions) | _keys(types.MountVolumeOptions) | _keys(types.MountTmpfsOptions)
+    assert {"Propagation", "NonRecursive", "CreateMountpoint", "NoCopy", "Labels", "DriverConfig"} <= known
+    assert {"Subpath", "SizeBytes", "Mode"} <= known
+    assert {"Name", "Options"} == _keys(types.MountVolumeOptionsDriverConfig)
 
 
 # -- merging

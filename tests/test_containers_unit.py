@@ -342,6 +342,35 @@ async def test_replace_keeps_a_digest_of_its_arguments() -> None:
     assert len(label) == len(sha256().hexdigest())
 
 
+WARNED: Final = json_reply({"Id": "1234567890abcdef", "Warnings": ["no swap", "no memory"]}, 201)
+
+
+async def test_warnings_are_on_the_handle_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    routes: dict[str, Route] = {
+        "POST /containers/create": WARNED,
+        "POST /containers/*/wait": chunked_reply([b'{"StatusCode":0}']),
+    }
+    async with connected(routes) as (docker, _):
+        container = await docker.containers.create("a", name="c")
+        async with docker.containers.open_run("a") as running:
+            assert running.warnings == container.warnings == ("no swap", "no memory")
+        caplog.clear()
+        await docker.containers.run("a")
+    said = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+    assert [one for one in said if one[0] == "anydocker"] == [
+        ("anydocker", "WARNING", "container 1234567890ab: no swap"),
+        ("anydocker", "WARNING", "container 1234567890ab: no memory"),
+    ]
+
+
+@pytest.mark.parametrize("warnings", [[], None])
+async def test_no_warnings(warnings: object, caplog: pytest.LogCaptureFixture) -> None:
+    routes: dict[str, Route] = {"POST /containers/create": json_reply({"Id": "1", "Warnings": warnings}, 201)}
+    async with connected(routes) as (docker, _):
+        assert (await docker.containers.create("a")).warnings == ()
+    assert "anydocker" not in {record.name for record in caplog.records}
+
+
 HARDWARE: Final = ContainerOptions(mac_address="02:42:00:00:00:01", ipv4="10.0.0.2")
 
 
@@ -658,7 +687,10 @@ TOO_NEW: Final[list[tuple[Call, str]]] = [
     (create(platform="linux/arm64"), "1.41"),
     (lambda d: the(d).stop(signal="SIGINT"), "1.42"),
     (lambda d: the(d).restart(signal="SIGINT"), "1.42"),
+    (create(mounts=[Mount("/m", "/s", type="bind", create_mountpoint=True)]), "1.42"),
     (create(options=HEALTH), "1.44"),
+    (create(mounts=[Mount("/m"), Mount("/n", "v", subpath="a")]), "1.45"),
+    (create(config={"HostConfig": {"Mounts": [{"VolumeOptions": {"Subpath": "a"}}]}}), "1.45"),
     (create(config={"Healthcheck": {"StartInterval": 1}}), "1.44"),
 ]
 

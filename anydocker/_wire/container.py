@@ -6,22 +6,21 @@ Every option is checked here, before anything is sent, and the message of an err
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
-
-import attrs
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 from anydocker._wire.checks import check_items, check_texts, check_type
+from anydocker._wire.mount import Mount
 from anydocker._wire.options import ContainerOptions
 
 __all__ = (
     "HostPort",
-    "Mount",
     "PortKey",
     "container_document",
     "environment",
     "exec_command",
     "merge",
+    "requirements",
     "with_address_of_its_own",
 )
 
@@ -30,46 +29,7 @@ PortKey: TypeAlias = int | str
 HostPort: TypeAlias = int | tuple[str, int | None] | None
 """A port of the host: a number, an address with a number, or None for a free one."""
 
-_MountType: TypeAlias = Literal["bind", "volume", "tmpfs"]
-
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
-
-
-@attrs.frozen
-class Mount:
-    """
-    Something mounted into a container.
-
-    Attributes:
-        target: Where in the container: an absolute path.
-        source: A directory or file of the host (``bind``), or the name of a volume (``volume``; None: a new one).
-        type: The kind of mount.
-        read_only: Whether the container may not write to it.
-    """
-
-    target: str
-    source: str | None = None
-    type: _MountType = attrs.field(default="volume", kw_only=True)
-    read_only: bool = attrs.field(default=False, kw_only=True)
-
-    def __attrs_post_init__(self) -> None:
-        if not self.target.startswith("/"):
-            msg = f"Mount target={self.target!r}: a path in a container begins with a slash"
-            raise ValueError(msg)
-        if self.type not in get_args(_MountType):
-            msg = f"Mount type={self.type!r}: expected one of {', '.join(map(repr, get_args(_MountType)))}"
-            raise ValueError(msg)
-        if self.type == "bind" and not self.source:
-            raise ValueError("Mount type='bind' needs a source: a directory or file of the engine's host")
-        if self.type == "tmpfs" and self.source:
-            raise ValueError("Mount type='tmpfs' has no source")
-
-    def document(self) -> dict[str, Any]:
-        """The engine's document."""
-        document: dict[str, Any] = {"Type": self.type, "Target": self.target, "ReadOnly": self.read_only}
-        if self.source:
-            document["Source"] = self.source
-        return document
 
 
 def container_document(
@@ -166,6 +126,19 @@ def merge(document: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
             value = merge(cast("dict[str, Any]", mine), cast("Mapping[str, Any]", value))  # noqa: PLW2901
         merged[key] = value
     return merged
+
+
+def requirements(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The API versions that a document needs, and what for: an older engine would pass it over without a word."""
+    healthcheck: Mapping[str, Any] = document.get("Healthcheck") or {}
+    if healthcheck.get("StartInterval"):
+        yield "1.44", "HealthCheck(start_interval_seconds=...)"
+    host: Mapping[str, Any] = document.get("HostConfig") or {}
+    for mount in host.get("Mounts") or ():
+        if (mount.get("BindOptions") or {}).get("CreateMountpoint"):
+            yield "1.42", "Mount(create_mountpoint=True)"
+        if (mount.get("VolumeOptions") or {}).get("Subpath"):
+            yield "1.45", "Mount(subpath=...)"
 
 
 def with_address_of_its_own(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,8 +12,8 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
-from anydocker._wire.container import with_address_of_its_own
-from anydocker._wire.documents import name_at
+from anydocker._wire.container import requirements, with_address_of_its_own
+from anydocker._wire.documents import name_at, texts_at
 from anydocker._wire.query import path_segment
 from anydocker.errors import Conflict, NotFound
 from anydocker.resources.container import Container
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ("create_container", "open_created")
 
+_LOGGER: Final = logging.getLogger("anydocker")
 # Seconds between two looks at a container that somebody else is removing.
 _REMOVAL_PAUSE: Final = 0.05
 
@@ -35,9 +37,8 @@ async def create_container(
         path_segment(name, "name")
     if platform is not None:
         docker.require("1.41", "create(platform=...)")
-    healthcheck: Mapping[str, Any] = document.get("Healthcheck") or {}
-    if healthcheck.get("StartInterval"):
-        docker.require("1.44", "HealthCheck(start_interval_seconds=...)")
+    for version, what in requirements(document):
+        docker.require(version, what)
     if not docker.speaks("1.44"):
         document = with_address_of_its_own(document)
 
@@ -51,7 +52,13 @@ async def create_container(
         json=document,
         undo=undo,
     )
-    return Container(name_at(response.document()), name, docker=docker)
+    created = response.document()
+    container_id = name_at(created)
+    warnings = tuple(texts_at(created, "Warnings"))
+    for warning in warnings:
+        # run() has no handle to show them on.
+        _LOGGER.warning("container %s: %s", name or container_id[:12], warning)
+    return Container(container_id, name, warnings=warnings, docker=docker)
 
 
 @asynccontextmanager

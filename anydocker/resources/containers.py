@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, final, get_args
 
 from anydocker._wire.checks import check_text, check_type
-from anydocker._wire.container import HostPort, Mount, PortKey, container_document, merge
+from anydocker._wire.container import HostPort, PortKey, container_document, merge
 from anydocker._wire.documents import name_at, section_at, texts_at, value_at
 from anydocker._wire.jsonstream import dumps
+from anydocker._wire.mount import Mount
 from anydocker._wire.options import ContainerOptions
 from anydocker._wire.query import Filters, encode_filters, path_segment
 from anydocker.auth import Credentials
@@ -156,7 +157,8 @@ class Containers:
                 everything the engine knows, such as ``{"HostConfig": {"Memory": 64 << 20}}``.
 
         Returns:
-            The container.
+            The container. Its ``warnings`` are what the engine had to say of the arguments, such as that the kernel
+            has no limit of the kind; they are logged, too, by the logger ``anydocker``.
 
         Raises:
             NotFound: There is no such image.

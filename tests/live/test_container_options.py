@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from anyio.to_thread import run_sync
 
 from anydocker import (
     APIError,
@@ -468,6 +470,72 @@ async def test_mounts(docker: Docker, volume: str) -> None:
     assert found["/t"][0] == "tmpfs"
     again = await docker.containers.run("busybox", ["cat", "/v/f"], network="none", mounts=[Mount("/v", volume)])
     assert again.stdout == b"kept\n"
+
+
+async def test_mount_options(docker: Docker, label: str, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("shared\n")
+    mounts = [
+        Mount("/b", str(tmp_path), type="bind", propagation="private", consistency="cached"),
+        Mount("/t", type="tmpfs", size=MIB, mode=0o1750),
+        Mount("/v", label, labels={label: "1"}, driver="local", driver_options={"type": "tmpfs", "device": "tmpfs"}),
+    ]
+    script = "cat /b/f; df -k /t | awk 'END { print $2 }'; stat -c %a /t; grep -c '^tmpfs /v ' /proc/mounts"
+    async with docker.containers.open_run("busybox", WAITS, network="none", mounts=mounts) as container:
+        said = (await container.exec(["sh", "-c", script])).stdout.decode()
+        found = {mount["Destination"]: mount for mount in (await container.inspect())["Mounts"] or ()}
+        volume = (await docker.request("GET", f"/volumes/{label}")).json()
+    assert said == "shared\n1024\n1750\n1\n"
+    assert found["/b"]["Propagation"] == "private"
+    assert volume["Labels"] == {label: "1"}
+    assert volume["Options"] == {"type": "tmpfs", "device": "tmpfs"}
+    await docker.request("DELETE", f"/volumes/{label}")
+
+
+async def test_a_volume_is_not_filled_with_what_the_image_has(docker: Docker) -> None:
+    for no_copy, count in ((False, "0"), (True, "1")):
+        mounts = [Mount("/etc", no_copy=no_copy)]
+        script = ["sh", "-c", "test -e /etc/passwd; echo $?"]
+        done = await docker.containers.run("busybox", script, network="none", mounts=mounts)
+        assert done.stdout.decode() == f"{count}\n"
+
+
+async def test_what_is_mounted_below_the_source(docker: Docker) -> None:
+    for non_recursive, below in ((False, True), (True, False)):
+        mounts = [Mount("/host", "/", type="bind", read_only=True, non_recursive=non_recursive)]
+        script = ["sh", "-c", "grep -c ' /host/' /proc/mounts || true"]
+        done = await docker.containers.run("busybox", script, network="none", mounts=mounts)
+        assert (int(done.stdout) > 0) is below
+
+
+async def test_a_directory_of_the_host_that_is_made(docker: Docker, tmp_path: Path) -> None:
+    mounts = [Mount("/m", str(tmp_path / "made"), type="bind", create_mountpoint=True)]
+    run = docker.containers.run("busybox", ["touch", "/m/f"], network="none", mounts=mounts)
+    if docker.speaks("1.42"):
+        await run
+        assert await run_sync((tmp_path / "made" / "f").exists)
+    else:
+        with pytest.raises(UnsupportedByEngine, match="create_mountpoint"):
+            await run
+
+
+async def test_a_directory_of_a_volume(docker: Docker, volume: str) -> None:
+    await docker.containers.run("busybox", ["mkdir", "-p", "/v/a/b"], network="none", mounts=[Mount("/v", volume)])
+    mounts = [Mount("/m", volume, subpath="a")]
+    run = docker.containers.run("busybox", ["ls", "/m"], network="none", mounts=mounts)
+    if docker.speaks("1.45"):
+        assert (await run).stdout == b"b\n"
+    else:
+        with pytest.raises(UnsupportedByEngine, match=r"subpath.*1\.45"):
+            await run
+
+
+async def test_what_the_engine_warns_of(docker: Docker) -> None:
+    container = await docker.containers.create("busybox", WAITS, network="host", ports={80: 8080})
+    await container.remove()
+    assert any("ports are discarded" in warning for warning in container.warnings)
+    plain = await docker.containers.create("busybox", WAITS)
+    await plain.remove()
+    assert plain.warnings == ()
 
 
 async def test_volumes_in_the_short_form(docker: Docker, volume: str) -> None:

@@ -26,4 +26,5 @@ class Container(ContainerOutput, ContainerExec, ContainerCopy):
         id: The id; for a handle from ``d.containers.container()`` what that was given.
         name: The name, without a leading slash; None where it is not known: the engine chose it on creation.
         summary: The document of the listing it comes from; None for others.
+        warnings: What the engine warned of when this handle's call created the container.
     """

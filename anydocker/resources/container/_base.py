@@ -22,6 +22,7 @@ class ContainerBase:
     id: str
     name: str | None = attrs.field(default=None, eq=False)
     summary: ContainerSummary | None = attrs.field(default=None, eq=False, repr=False)
+    warnings: tuple[str, ...] = attrs.field(default=(), eq=False, repr=False, kw_only=True)
     _docker: Docker = attrs.field(kw_only=True, eq=False, repr=False, alias="docker")
 
     @property
