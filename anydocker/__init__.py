@@ -33,6 +33,7 @@ from anydocker.errors import ArchiveError as ArchiveError
 from anydocker.errors import AuthError as AuthError
 from anydocker.errors import BadRequest as BadRequest
 from anydocker.errors import BuildFailed as BuildFailed
+from anydocker.errors import ConfigError as ConfigError
 from anydocker.errors import Conflict as Conflict
 from anydocker.errors import ConnectError as ConnectError
 from anydocker.errors import ContainerFailed as ContainerFailed
@@ -157,6 +158,7 @@ __all__ = (
     "AuthError",
     "BadRequest",
     "BuildFailed",
+    "ConfigError",
     "Conflict",
     "ConnectError",
     "ContainerFailed",

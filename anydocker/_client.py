@@ -17,6 +17,7 @@ from anyio import ClosedResourceError, get_cancelled_exc_class
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._endpoint import Endpoint, TLSConfig, resolve
+from anydocker._proxies import find_proxies
 from anydocker._transport.messages import Request, Response
 from anydocker._wire.auth import registry_host
 from anydocker._wire.jsonstream import dumps
@@ -95,6 +96,7 @@ def connect(
     context: str | None = None,
     tls: TLSConfig | ssl.SSLContext | None = None,
     api_version: str | None = None,
+    use_config_proxies: bool = True,
     network_backend: httpcore.AsyncNetworkBackend | None = None,
 ) -> Docker:
     """
@@ -113,6 +115,8 @@ def connect(
             ``DOCKER_CERT_PATH`` say, or the context.
         api_version: The API version to speak, such as ``"1.45"``. Default: ``DOCKER_API_VERSION``, or the newest that
             both sides know.
+        use_config_proxies: Give containers and builds the proxies that ``config.json`` has for them, as variables, as
+            the command line does. ``env`` and ``buildargs`` win.
         network_backend: Opens the connections instead of ours: any ``httpcore.AsyncNetworkBackend``.
 
     Returns:
@@ -127,7 +131,7 @@ def connect(
         version, source = os.environ["DOCKER_API_VERSION"].removeprefix("v"), "DOCKER_API_VERSION"
     pinned = None if version is None else _pin(version, source)
     endpoint = resolve(host, context=context, tls=tls, environ=os.environ, home=Path.home())
-    return Docker(endpoint, pinned, network_backend)
+    return Docker(endpoint, pinned, network_backend, use_config_proxies=use_config_proxies)
 
 
 def _pin(version: str, source: str) -> ApiVersion:
@@ -162,6 +166,8 @@ class Docker:
         endpoint: Endpoint,
         pinned: ApiVersion | None = None,
         network_backend: httpcore.AsyncNetworkBackend | None = None,
+        *,
+        use_config_proxies: bool = True,
     ) -> None:
         self.endpoint: Final = endpoint
         self.containers: Final = Containers(self)
@@ -174,6 +180,7 @@ class Docker:
         self._transport: Transport | None = None
         self._version: ApiVersion | None = None
         self._podman = False
+        self._proxies: Mapping[str, str] | None = None if use_config_proxies else {}
         self._entered = False
 
     async def __aenter__(self) -> Self:
@@ -378,6 +385,22 @@ class Docker:
         response = await self.request("POST", "/auth", json=given.document(), own_connection=True)
         token = response.document().get("IdentityToken") if response.body else None
         return Credentials(identity_token=token, server=server) if token else given
+
+    async def config_proxies(self) -> Mapping[str, str]:
+        """
+        The proxies that containers and builds are given: what ``config.json`` has for this engine, or by default.
+
+        The file is read once, when they are first wanted.
+
+        Returns:
+            Variables by name, such as ``HTTP_PROXY`` and ``http_proxy``; empty with ``use_config_proxies=False``.
+
+        Raises:
+            ConfigError: ``config.json`` cannot be read, or what it says of proxies is malformed.
+        """
+        if self._proxies is None:
+            self._proxies = await find_proxies(self.endpoint.url)
+        return self._proxies
 
     @asynccontextmanager
     async def open_events(

@@ -8,7 +8,6 @@ helper that is responsible is run, and only when a call needs it.
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import Any, Final, cast
 
 import anyio
 import attrs
-from anyio.to_thread import run_sync
 
-from anydocker._endpoint import config_directory, parse_object
+from anydocker._config import read_config
+from anydocker._endpoint import parse_object
 from anydocker._wire.auth import auth_header, registry_host
-from anydocker.errors import AuthError
+from anydocker.errors import AuthError, ConfigError
 
 __all__ = ("Credentials", "find_all_credentials", "find_credentials")
 
@@ -126,18 +125,10 @@ async def _find(config: dict[str, Any], host: str) -> Credentials | None:
 
 
 async def _read_config(environ: Mapping[str, str] | None, home: Path | None) -> dict[str, Any]:
-    directory = config_directory(os.environ if environ is None else environ, Path.home() if home is None else home)
-    path = directory / "config.json"
     try:
-        data = await run_sync(path.read_bytes)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as exc:
-        raise AuthError(f"{path} cannot be read: {exc.strerror}") from exc
-    document = parse_object(data.strip() or b"{}")
-    if document is None:
-        raise AuthError(f"{path} cannot be read: it does not hold a JSON object")
-    return document
+        return await read_config(environ, home)
+    except ConfigError as exc:
+        raise AuthError(str(exc)) from None
 
 
 def _mapping(config: dict[str, Any], key: str) -> dict[str, Any]:

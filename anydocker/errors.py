@@ -27,6 +27,7 @@ Every public error of anydocker.
     ├─ Unhealthy                a container did not become healthy: message, output
     ├─ ArchiveError             a copy that cannot be made, or an archive that would leave its target
     ├─ ContextError             a build context or a .dockerignore that cannot be used
+    ├─ ConfigError              the command line's config.json cannot be used
     ├─ AuthError                credentials that cannot be read or were not found
     ├─ MissingExtra             a call needs an optional dependency that is not installed (also an ImportError)
     └─ InvalidReference         an image reference the grammar does not know (also a ValueError)
@@ -46,6 +47,7 @@ __all__ = (
     "AuthError",
     "BadRequest",
     "BuildFailed",
+    "ConfigError",
     "Conflict",
     "ConnectError",
     "ContainerFailed",
@@ -243,6 +245,10 @@ class ArchiveError(DockerError):
 
 class ContextError(DockerError):
     """A build context, its Dockerfile or its ``.dockerignore`` cannot be used."""
+
+
+class ConfigError(DockerError):
+    """The ``config.json`` of the ``docker`` command line cannot be read, or is malformed."""
 
 
 class AuthError(DockerError):

@@ -22,6 +22,7 @@ __all__ = (
     "merge",
     "requirements",
     "with_address_of_its_own",
+    "with_variables",
 )
 
 PortKey: TypeAlias = int | str
@@ -147,6 +148,14 @@ def with_address_of_its_own(document: Mapping[str, Any]) -> Mapping[str, Any]:
     endpoints: Mapping[str, Any] = networking.get("EndpointsConfig") or {}
     addresses = [endpoint["MacAddress"] for endpoint in endpoints.values() if endpoint and endpoint.get("MacAddress")]
     return {"MacAddress": addresses[0], **document} if addresses else document
+
+
+def with_variables(document: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
+    """The document with further environment variables; those that it sets, or takes away, stay as they are."""
+    env: list[str] = [*(document.get("Env") or ())]
+    given = {entry.partition("=")[0] for entry in env}
+    further = [f"{name}={value}" for name, value in variables.items() if name not in given]
+    return {**document, "Env": env + further} if further else document
 
 
 def _ports(

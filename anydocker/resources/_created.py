@@ -12,7 +12,7 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from anydocker._concurrency import CLEANUP_SECONDS, finish_within
-from anydocker._wire.container import requirements, with_address_of_its_own
+from anydocker._wire.container import requirements, with_address_of_its_own, with_variables
 from anydocker._wire.documents import name_at, texts_at
 from anydocker._wire.query import path_segment
 from anydocker.errors import Conflict, NotFound
@@ -41,6 +41,7 @@ async def create_container(
         docker.require(version, what)
     if not docker.speaks("1.44"):
         document = with_address_of_its_own(document)
+    document = with_variables(document, await docker.config_proxies())
 
     async def undo(response: Response) -> None:
         await _remove_for_good(Container(name_at(response.document()), docker=docker))

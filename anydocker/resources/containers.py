@@ -141,7 +141,8 @@ class Containers:
             command: The words of the command. Default: the image's.
             name: A name. Default: the engine makes one up.
             entrypoint: The words before the command; empty for none. Default: the image's.
-            env: Environment variables; None takes one away that the image sets.
+            env: Environment variables; None takes one away that the image sets. The proxies of ``config.json`` are
+                added: see :func:`~anydocker.connect`.
             labels: Labels.
             user: User, or ``user:group``, by name or number. Default: the image's.
             workdir: The directory the command runs in. Default: the image's.
@@ -163,6 +164,7 @@ class Containers:
         Raises:
             NotFound: There is no such image.
             Conflict: The name is taken.
+            ConfigError: ``config.json`` cannot be read; see ``use_config_proxies`` of :func:`~anydocker.connect`.
             BadRequest: The engine did not accept the configuration.
             ValueError: An argument is out of range; the message names it.
             TypeError: An argument is of the wrong type; the message names it.
@@ -213,7 +215,8 @@ class Containers:
 
         One that is there stays as it is if it was made by this method with the same arguments, of the image that the
         name ``image`` stands for now. Any other one of this name is stopped and removed, and a new one created. What
-        the arguments were is kept as a digest in the label ``anydocker.config``.
+        the arguments were is kept as a digest in the label ``anydocker.config``. The proxies of ``config.json`` are
+        no argument: a container that was made with others stays.
 
         Args:
             image: As for :meth:`create`, and so is what is not explained here.

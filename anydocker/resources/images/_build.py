@@ -13,6 +13,7 @@ from anydocker._files import upload_body
 from anydocker._wire.auth import auth_header
 from anydocker._wire.build import Builder, BuildLimits, BuildOutput, build_query
 from anydocker._wire.checks import check_items, check_type
+from anydocker._wire.jsonstream import dumps
 from anydocker._wire.query import Filters, encode_filters
 from anydocker.auth import Credentials, find_all_credentials
 from anydocker.errors import ProtocolError, UnsupportedByEngine
@@ -82,7 +83,8 @@ class ImageBuild:
             remote: A git repository, or the URL of a tar or of a Dockerfile, that the engine fetches.
             tags: Names for the image; the tag is ``latest`` if none is given.
             target: The stage to build, of several.
-            buildargs: Values for ``ARG``; None leaves the Dockerfile's own.
+            buildargs: Values for ``ARG``; None leaves the Dockerfile's own. The proxies of ``config.json`` are added:
+                see :func:`~anydocker.connect`.
             labels: Labels for the image.
             platform: What to build for, such as ``linux/arm64``.
             network: The network of ``RUN``: ``"none"``, ``"host"``, ``"container:<id>"`` or a network's name. Of
@@ -212,6 +214,9 @@ class ImageBuild:
         if known:
             documents = {host: credentials.document() for host, credentials in known.items()}
             headers["X-Registry-Config"] = auth_header(documents)
+        proxies = await self._docker.config_proxies()
+        if proxies:
+            query["buildargs"] = dumps(_with_proxies(buildargs or {}, proxies, builder)).decode()
         async with (
             self._docker.open_request("POST", "/build", query=query, headers=headers, body=prepared.body) as body,
             aclosing(BuildStream(body)) as events,
@@ -266,6 +271,14 @@ class ImageBuild:
         }
         response = await self._docker.request("POST", "/build/prune", query=query, own_connection=True)
         return cast("BuildPruneResponse", response.document())
+
+
+def _with_proxies(
+    buildargs: Mapping[str, str | None], proxies: Mapping[str, str], builder: Builder
+) -> dict[str, str | None]:
+    # To BuildKit the two cases of a name are one argument, and either value may win.
+    given = {name.upper() for name in buildargs} if builder == "buildkit" else frozenset[str]()
+    return {**{name: value for name, value in proxies.items() if name.upper() not in given}, **buildargs}
 
 
 @attrs.frozen
