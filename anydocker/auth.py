@@ -8,6 +8,7 @@ helper that is responsible is run, and only when a call needs it.
 
 from __future__ import annotations
 
+import os
 from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,7 +129,7 @@ async def _read_config(environ: Mapping[str, str] | None, home: Path | None) -> 
     try:
         return await read_config(environ, home)
     except ConfigError as exc:
-        raise AuthError(str(exc)) from None
+        raise AuthError(str(exc)) from exc.__cause__
 
 
 def _mapping(config: dict[str, Any], key: str) -> dict[str, Any]:

@@ -150,6 +150,73 @@ def check_arguments(call: ast.Call) -> None:
     inspect.signature(function).bind_partial(*handle, *call.args, **keywords)
 
 
+# -- each of them has been tried on a real engine
+
+LIVE: Final = Path(__file__).parent / "live"
+# What no live test gives a call, and why.
+UNTRIED: Final = {
+    # It asks Docker Hub, where tests do not go.
+    "images.search()",
+    "images.search(limit=)",
+}
+
+
+def uses(tree: ast.AST) -> Iterator[str]:
+    """
+    What some code uses: names, ``verb()``, ``namespace.verb()``, and ``verb(option=)`` for each option.
+
+    An option that is handed on in a mapping counts as one of every call that takes the mapping.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr=namespace), attr=verb)) if (
+                namespace in NAMESPACES
+            ):
+                yield from options(f"{namespace}.{verb}", node)
+            case ast.Call(func=ast.Attribute(attr=verb) | ast.Name(id=verb)):
+                yield from options(verb, node)
+            case ast.Attribute(value=ast.Name(id="anydocker")):
+                continue
+            case ast.Attribute(attr=name):
+                yield name
+            case _:
+                continue
+
+
+NAMESPACES: Final = {"containers", "distribution", "images", "networks", "volumes"}
+
+
+def options(verb: str, call: ast.Call) -> Iterator[str]:
+    yield f"{verb}()"
+    yield from (f"{verb}({keyword.arg or '**'}=)" for keyword in call.keywords)
+
+
+TRIED: Final = {use for path in LIVE.glob("*.py") for use in uses(ast.parse(path.read_text("utf-8")))}
+
+
+def untried(row: Row) -> set[str]:
+    """What of a row no live test uses."""
+    wanted = {use for example in row.code() for use in uses(example)}
+    return {use for use in wanted - TRIED - UNTRIED if f"{use.partition('(')[0]}(**=)" not in TRIED or "=" not in use}
+
+
+@every_row
+def test_it_has_been_tried_on_a_real_engine(row: Row) -> None:
+    assert not untried(row)
+
+
+def test_what_is_untried_is_seen() -> None:
+    example = "`d.images.search(TERM, stars=1)`, `d.swarm`, `c.vanish(force=True)`, `d.containers.build(SOURCE)`"
+    missing = {"images.search(stars=)", "swarm", "vanish", "vanish()", "vanish(force=)", "containers.build()"}
+    assert untried(Row("Image.x", example, "")) == missing
+
+
+def test_the_exceptions_are_needed() -> None:
+    wanted = {use for row in ROWS for example in row.code() for use in uses(example)}
+    assert wanted >= UNTRIED
+    assert not UNTRIED & TRIED
+
+
 @pytest.mark.parametrize(
     "wrong", ["d.images.fetch(NAME)", "c.logs(lines=3)", "c.kill(1, 2)", "image.labels", "d.images.image(NAME).x()"]
 )

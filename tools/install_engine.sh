@@ -4,10 +4,10 @@
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-PACKAGES="docker.io docker-registry busybox-static iptables iproute2 util-linux openssh-server openssh-client procps"
+PACKAGES="docker.io docker-registry busybox-static iptables iproute2 util-linux openssh-server openssh-client procps git"
 
 missing() {
-    for program in docker dockerd docker-init docker-registry iptables ip unshare nsenter ssh sshd pgrep; do
+    for program in docker dockerd docker-init docker-registry iptables ip unshare nsenter ssh sshd pgrep git; do
         command -v "$program" >/dev/null || printf ' %s' "$program"
     done
     static_busybox || printf ' busybox (static)'

@@ -147,6 +147,11 @@ def build_query(
     check_texts("labels", labels)
     check_texts("extra_hosts", extra_hosts)
     check_type("limits", limits, "BuildLimits", BuildLimits)
+    for what, text in (("target", target), ("platform", platform), ("network", network)):
+        check_type(what, text, "a str", str)
+    flags = {"no_cache": no_cache, "pull": pull, "rm": rm, "force_rm": force_rm, "squash": squash}
+    for what, flag in flags.items():
+        check_type(what, flag, "a bool", bool)
     if builder not in get_args(Builder):
         msg = f"builder={builder!r}: expected one of {', '.join(map(repr, get_args(Builder)))}"
         raise ValueError(msg)

@@ -6,7 +6,7 @@ Every option is checked here, before anything is sent, and the message of an err
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from anydocker._wire.checks import check_items, check_texts, check_type
@@ -55,6 +55,8 @@ def container_document(
         check_type(what, text, "a str", str)
     if not image:
         raise ValueError("image is empty: expected the name or id of an image")
+    for what, flag in (("tty", tty), ("stdin", stdin)):
+        check_type(what, flag, "a bool", bool)
     check_texts("labels", labels)
     check_type("options", options, "ContainerOptions", ContainerOptions)
     check_type("config", config, "a mapping", Mapping)
@@ -95,6 +97,7 @@ def exec_command(command: Sequence[str], what: str, *, empty: bool = False) -> l
     if isinstance(command, str):
         msg = f"{what}={command!r}: expected a sequence of words; shlex.split() makes one of a str"
         raise TypeError(msg)
+    check_type(what, command, "a sequence of words", Iterable)
     words = list(command)
     if not words and not empty:
         msg = f"{what} is empty"

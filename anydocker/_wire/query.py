@@ -103,8 +103,13 @@ def encode_filters(filters: Filters | None) -> str | None:
     Raises:
         TypeError: A value is of another type; the message names its filter.
     """
-    if filters is None:
-        return None
+    match filters:
+        case None:
+            return None
+        case Mapping():
+            pass
+        case _:
+            raise _type_error("filters", "a mapping such as {'label': 'a'}", filters)
     by_name = {name: _filter_values(value, f"filter {name!r}") for name, value in filters.items()}
     document = {name: values for name, values in by_name.items() if values}
     return json.dumps(document, separators=(",", ":")) if document else None

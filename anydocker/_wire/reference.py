@@ -19,6 +19,7 @@ from typing import Final
 
 import attrs
 
+from anydocker._wire.checks import check_text
 from anydocker.errors import InvalidReference
 
 __all__ = ("DEFAULT_DOMAIN", "DEFAULT_TAG", "ImageReference")
@@ -68,7 +69,9 @@ class ImageReference:
 
         Raises:
             InvalidReference: The text is an image's id, or no reference; the message says what is wrong.
+            TypeError: It is no text.
         """
+        check_text("reference", text)
         if not text:
             raise InvalidReference("an image reference cannot be empty")
         if _ID.fullmatch(text):

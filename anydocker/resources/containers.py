@@ -265,6 +265,8 @@ class Containers:
             config=config,
         )
         path_segment(name, "name")
+        check_type("platform", platform, "a str", str)
+        check_type("grace_seconds", grace_seconds, "an int", int)
         image_id = (await self._docker.images.get(image)).id
         digest = sha256(dumps([document, platform, image_id])).hexdigest()
         document = merge(document, {"Labels": {_CONFIG_LABEL: digest}})
@@ -343,6 +345,7 @@ class Containers:
         If cancelled: the container is removed first, for which the engine has ten seconds.
         """
         check_input(input)
+        check_type("check", check, "a bool", bool)
         async with (
             self._open_pulled(
                 container_document(

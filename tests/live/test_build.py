@@ -4,6 +4,7 @@ import io
 import tarfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -307,6 +308,16 @@ async def test_a_context_that_is_a_file(docker: Docker, tmp_path: Path) -> None:
 async def test_a_tar_without_a_dockerfile(docker: Docker) -> None:
     with pytest.raises((BuildFailed, APIError), match="(?i)dockerfile"):
         await docker.images.build(tar_of({"a": "A"}))
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/escaped", "a/../../escaped"])
+@pytest.mark.parametrize("builder", ["classic", "buildkit"])
+async def test_a_member_that_would_escape_stays_in_the_context(
+    docker: Docker, tag: str, name: str, builder: Literal["classic", "buildkit"]
+) -> None:
+    context = tar_of({"Dockerfile": "FROM busybox\nCOPY . /c/\n", name: "x"})
+    await docker.images.build(context, tags=[tag], builder=builder)
+    assert "/c/escaped\n" in await shown(docker, tag, "find", "/c")
 
 
 async def test_what_is_no_tar(docker: Docker) -> None:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
 import tarfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -285,6 +286,72 @@ async def test_nothing_behind_a_url(docker: Docker, anydocker_engine: PrivateEng
     async with file_server(anydocker_engine, tmp_path) as url:
         with pytest.raises((NotFound, BadRequest, EngineFault), match="404"):
             await docker.images.build(remote=f"{url}/none.tar")
+
+
+# -- a repository the engine fetches
+
+GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@example", "-c", "init.defaultBranch=main")
+SUBDIRECTORY = {
+    "sub/Dockerfile": "FROM busybox\nCOPY a /a\n",
+    "sub/docker/file": "FROM busybox\nCOPY a /b\n",
+    "sub/a": "A",
+}
+
+
+def make_repository(directory: Path) -> None:
+    """A repository that any server of files can serve: one commit on ``main``, with the tag ``v1``."""
+    tree = directory / "tree"
+    for name, text in {**SUBDIRECTORY, "a": "root", "Dockerfile": "FROM busybox\nCOPY a /a\n"}.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    (tree / "sub" / "outside").symlink_to("/etc/passwd")
+    for words in (["init"], ["add", "."], ["commit", "-m", "all"], ["tag", "v1"]):
+        subprocess.run([*GIT, *words], cwd=tree, check=True, capture_output=True)
+    repository = directory / "app.git"
+    subprocess.run([*GIT, "clone", "--bare", str(tree), str(repository)], check=True, capture_output=True)
+    subprocess.run([*GIT, "update-server-info"], cwd=repository, check=True, capture_output=True)
+
+
+@pytest.fixture
+async def repository(anydocker_engine: PrivateEngine | None, tmp_path: Path) -> AsyncGenerator[str, None]:
+    """The URL of a git repository that the engine reaches."""
+    await run_sync(make_repository, tmp_path)
+    async with file_server(anydocker_engine, tmp_path) as url:
+        yield f"{url}/app.git"
+
+
+async def test_a_repository(docker: Docker, tag: str, repository: str) -> None:
+    await docker.images.build(remote=repository + "#main", tags=[tag])
+    assert await shown(docker, tag, "cat", "/a") == "root"
+    await docker.images.build(remote=repository + "#v1:sub", tags=[tag])
+    assert await shown(docker, tag, "cat", "/a") == "A"
+    await docker.images.build(remote=repository + "#main:sub", dockerfile="docker/file", tags=[tag])
+    assert await shown(docker, tag, "cat", "/b") == "A"
+    await docker.images.build(remote=repository + "#main", tags=[tag], builder="buildkit")
+    assert await shown(docker, tag, "cat", "/a") == "root"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "dockerfile", "message"),
+    [
+        ("#main:no-such-directory", None, "no-such-directory"),
+        ("#no-such-branch", None, "no-such-branch"),
+        ("#main:sub", "no-such-file", "no-such-file"),
+        ("#main:sub", "outside", "(?i)dockerfile|outside|/etc/passwd"),
+        ("#main:../../..", None, "(?i)forbidden|outside|context|directory"),
+    ],
+)
+async def test_what_a_repository_does_not_have(
+    docker: Docker, repository: str, fragment: str, dockerfile: str | None, message: str
+) -> None:
+    with pytest.raises((BadRequest, BuildFailed, EngineFault), match=message):
+        await docker.images.build(remote=repository + fragment, dockerfile=dockerfile)
+
+
+@pytest.mark.parametrize("dockerfile", ["../Dockerfile", "/etc/passwd", "docker/../../Dockerfile"])
+async def test_a_dockerfile_outside_of_a_repository(docker: Docker, repository: str, dockerfile: str) -> None:
+    with pytest.raises(ValueError, match=r"dockerfile='.*': of a remote context, the Dockerfile is inside it"):
+        await docker.images.build(remote=repository + "#main:sub", dockerfile=dockerfile)
 
 
 # -- a tar as a file or a stream

@@ -290,3 +290,10 @@ async def test_leaving_the_block_closes_the_connection(docker: Docker, sleeper: 
         await process.send(b"x")
     with pytest.raises(ClosedResourceError):
         await process.send_eof()
+
+
+async def test_options_of_the_scope_form(sleeper: Container) -> None:
+    script = ["sh", "-c", "echo $A; pwd; id -u"]
+    async with sleeper.open_exec(script, env={"A": "1"}, workdir="/tmp", user="1") as process:
+        assert b"".join([frame.data async for frame in process]) == b"1\n/tmp\n1\n"
+        assert await process.wait() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast, final
 
+from anydocker._wire.checks import check_text
 from anydocker._wire.documents import name_at, texts_at
 from anydocker._wire.query import Filters, encode_filters, path_segment
 from anydocker.resources.images._build import BuildSource as BuildSource
@@ -82,6 +83,7 @@ class Images(ImageTransfer, ImageBuild):
             ValueError: The term is blank.
             EngineFault: The engine does not reach the registry.
         """
+        check_text("term", term)
         if not term.strip():
             raise ValueError("term is blank: say what to look for")
         query = {"term": term, "limit": limit, "filters": encode_filters(filters)}

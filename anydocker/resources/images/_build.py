@@ -17,7 +17,7 @@ from anydocker._wire.jsonstream import dumps
 from anydocker._wire.query import Filters, encode_filters
 from anydocker.auth import Credentials, find_all_credentials
 from anydocker.errors import ProtocolError, UnsupportedByEngine
-from anydocker.resources._progress import ProgressCallback, report
+from anydocker.resources._progress import ProgressCallback, check_progress, report
 from anydocker.resources.images._handle import Image
 from anydocker.streams import BuildEvent, BuildStream
 
@@ -118,6 +118,7 @@ class ImageBuild:
 
         If cancelled: the build ends, and a step that runs is killed; steps that were complete stay in the cache.
         """
+        check_progress(progress)
         types = {output.type for output in check_items("outputs", outputs, "a BuildOutput", BuildOutput)}
         if not types <= _IMAGES:
             raise ValueError("outputs: build() returns an image, and this leaves none: use open_build()")
@@ -259,6 +260,9 @@ class ImageBuild:
 
         If cancelled: the engine may go on.
         """
+        sizes = {"reserved_space": reserved_space, "max_used_space": max_used_space, "min_free_space": min_free_space}
+        for what, size in sizes.items():
+            check_type(what, size, "a number of bytes", int)
         if max_used_space is not None or min_free_space is not None:
             self._docker.require("1.48", "prune_builds(max_used_space=..., min_free_space=...)")
         reserved = "reserved-space" if self._docker.speaks("1.48") else "keep-storage"
@@ -293,6 +297,9 @@ async def _prepare(
     dockerfile_text: str | None,
     remote: str | None,
 ) -> _Prepared:
+    check_type("remote", remote, "a str", str)
+    check_type("dockerfile", dockerfile, "a path", str, os.PathLike)
+    check_type("dockerfile_text", dockerfile_text, "a str", str)
     if remote is not None:
         return _prepare_remote(source, dockerfile, dockerfile_text)
     if hasattr(source, "read"):

@@ -11,7 +11,7 @@ import attrs
 
 from anydocker._files import Upload, upload_body
 from anydocker._wire.auth import auth_header
-from anydocker._wire.checks import check_type
+from anydocker._wire.checks import check_items, check_text, check_type
 from anydocker._wire.container import container_document
 from anydocker._wire.documents import section_at, value_at
 from anydocker._wire.platform import platform_document, platform_documents
@@ -20,7 +20,7 @@ from anydocker._wire.reference import DEFAULT_DOMAIN, ImageReference
 from anydocker.auth import Credentials, find_credentials
 from anydocker.errors import LoadFailed, PullFailed, PushFailed
 from anydocker.resources._created import open_created
-from anydocker.resources._progress import ProgressCallback, report
+from anydocker.resources._progress import ProgressCallback, check_progress, report
 from anydocker.resources.images._handle import Image
 from anydocker.streams import BodyStream, Progress, ProgressStream
 
@@ -89,6 +89,7 @@ class ImageTransfer:
 
         If cancelled: the engine stops pulling; layers that are complete stay.
         """
+        check_progress(progress)
         async with self.open_pull(reference, all_tags=all_tags, platform=platform, auth=auth) as steps:
             await report(steps, progress)
         image = ImageReference.parse(reference)
@@ -113,6 +114,7 @@ class ImageTransfer:
         Yields:
             Steps, as :class:`~anydocker.Progress` values. Leaving the block before the end stops the pull.
         """
+        check_type("all_tags", all_tags, "a bool", bool)
         check_type("auth", auth, "Credentials", Credentials)
         image = ImageReference.parse(reference)
         if all_tags:
@@ -163,6 +165,7 @@ class ImageTransfer:
 
         If cancelled: the engine stops pushing; layers that are complete stay in the registry.
         """
+        check_progress(progress)
         name = reference if all_tags else str(ImageReference.parse(reference).with_default_tag())
         digest: str | None = None
         size: int | None = None
@@ -191,6 +194,7 @@ class ImageTransfer:
         Yields:
             Steps, as :class:`~anydocker.Progress` values. Leaving the block before the end stops the push.
         """
+        check_type("all_tags", all_tags, "a bool", bool)
         check_type("auth", auth, "Credentials", Credentials)
         image = ImageReference.parse(reference)
         if image.digest is not None:
@@ -242,6 +246,7 @@ class ImageTransfer:
 
         If cancelled: some of the images may have been loaded.
         """
+        check_progress(progress)
         loaded: list[str] = []
         async with self.open_load(source, platforms=platforms) as steps:
 
@@ -297,8 +302,7 @@ class ImageTransfer:
             ValueError: No image is named.
             TypeError: ``references`` is one str.
         """
-        if isinstance(references, str):
-            raise TypeError("references is a sequence of names, not one str: open_save([...])")
+        references = check_items("references", references, "a str", str)
         if not references:
             raise ValueError("references is empty: name the images to save")
         for reference in references:
@@ -348,6 +352,8 @@ class ImageTransfer:
 
         If cancelled: there is no image, or a complete one.
         """
+        check_progress(progress)
+        check_text("repository", repository)
         name = str(ImageReference.parse_new(repository))
         if isinstance(source, Image):
             async with self._open_filesystem(source) as filesystem:
