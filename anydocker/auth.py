@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 import anyio
 import attrs
+from anyio.to_thread import run_sync
 
 from anydocker._config import read_config
 from anydocker._endpoint import parse_object

@@ -138,7 +138,8 @@ def requirements(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if healthcheck.get("StartInterval"):
         yield "1.44", "HealthCheck(start_interval_seconds=...)"
     host: Mapping[str, Any] = document.get("HostConfig") or {}
-    for mount in host.get("Mounts") or ():
+    mounts: Sequence[Mapping[str, Mapping[str, Any] | None]] = host.get("Mounts") or ()
+    for mount in mounts:
         if (mount.get("BindOptions") or {}).get("CreateMountpoint"):
             yield "1.42", "Mount(create_mountpoint=True)"
         if (mount.get("VolumeOptions") or {}).get("Subpath"):
