@@ -25,7 +25,7 @@ from anydocker import Container, Docker, DockerError, Image, Network, Response, 
 from anydocker.testing import Reply, Request, Route, chunked_reply, json_reply, upgraded_reply
 from tests.recorded import recorded
 
-__all__ = ("MADE", "OPERATIONS", "ROUTES", "Made", "Operation", "async_methods")
+__all__ = ("MADE", "MAKING", "OPERATIONS", "ROUTES", "Made", "Operation", "async_methods")
 
 Operation: TypeAlias = Callable[[Docker, Path], Awaitable[object]]
 
@@ -217,6 +217,12 @@ MADE: Final = (
     Made("POST /networks/create", "DELETE /networks/n1", frozenset({"Networks.create"})),
     Made("POST /volumes/create", "DELETE /volumes/v1", frozenset({"Volumes.create"})),
     Made("POST /raw", "DELETE /raw", frozenset({"Docker.request"})),
+)
+
+
+# Those that make something, and have it to take back: these are tried at every step at any time.
+MAKING: Final = frozenset({"Containers.open_run", "Networks.open_create", "Volumes.open_create"}).union(
+    *(made.returned_by for made in MADE)
 )
 
 

@@ -168,6 +168,22 @@ async def read_again(stream: Stream[Any], way: str, at: tuple[int, str]) -> tupl
     raise AssertionError
 
 
+@every_stream
+@pytest.mark.promise(2, "the same on sockets")
+async def test_a_read_on_a_socket_cancelled_at_any_of_its_awaits_can_be_made_again(
+    recording: StreamRecording, points: Points
+) -> None:
+    reply = attrs.evolve(recording.reply, split=1 + recording.reply.end // 10)
+    routes: dict[str, Route] = {**recording.routes(reply)}
+    async with scripted_engine(routes, api_version=API_VERSION) as engine, anydocker.connect(engine.host) as d:
+        expected = await recording.read(d)
+        awaits = await count_awaits(recording, d, "anext")
+        for at in points.of(product(range(1, awaits + 1), MOMENTS), about=6):
+            async with recording.open(d) as stream:
+                values, _ = await read_again(stream, "anext", at)
+            assert recording.whole(values) == expected, at
+
+
 @sweep
 @every_stream
 async def test_a_read_cancelled_before_it_began_takes_nothing(recording: StreamRecording) -> None:

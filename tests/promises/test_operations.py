@@ -14,7 +14,7 @@ import anydocker
 from anydocker import Docker
 from anydocker.testing import ScriptedEngine, scripted_engine, sweep_cancellations
 from anydocker.testing._sweep import Stepped
-from tests.promises.operations import MADE, OPERATIONS, ROUTES, async_methods
+from tests.promises.operations import MADE, MAKING, OPERATIONS, ROUTES, async_methods
 from tests.promises.points import Points
 from tests.recorded import sweep
 
@@ -72,6 +72,10 @@ def own_tasks() -> set[int]:
     return {task.id for task in get_running_tasks() if "ScriptedEngine.serve" not in (task.name or "")}
 
 
+def stride(name: str, points: Points) -> int:
+    return 1 if name in MAKING else points.stride(5)
+
+
 @sweep
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.promise(2, "an operation cancelled at any step leaves nothing")
@@ -83,7 +87,7 @@ async def test_an_operation_cancelled_at_any_step_leaves_nothing(name: str, tmp_
             with fail_after(20):
                 return await OPERATIONS[name](d, tmp_path) or name
 
-        points.add(await sweep_cancellations(operation, check=inspector.check, every=points.stride(5)))
+        points.add(await sweep_cancellations(operation, check=inspector.check, every=stride(name, points)))
     assert points.count != [0]
 
 
@@ -105,7 +109,7 @@ async def test_an_operation_cancelled_by_asyncio_itself_leaves_nothing(
             except asyncio.CancelledError:
                 return None, steps.acted
 
-        for step in count(1, points.stride(5)):
+        for step in count(1, stride(name, points)):
             with fail_after(20):
                 result, cancelled = await asyncio.create_task(run(step))
             await inspector.check(result)
