@@ -128,7 +128,7 @@ def made_up(size: int) -> bytes:
 @asynccontextmanager
 async def open_websocket(docker: Docker) -> AsyncGenerator[Stream[bytes]]:
     # The answer to a WebSocket depends on what the client makes up: it is to make up what was sent for the recording.
-    with patch("secrets.token_bytes", made_up):
+    with patch("os.urandom", made_up):
         async with docker.containers.container("c1").open_attach_websocket() as stream:
             yield stream
 

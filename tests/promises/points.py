@@ -112,7 +112,8 @@ def print_table(reporter: pytest.TerminalReporter) -> None:
     reporter.section("promises")
     for (number, what), rows in sorted(table.items()):
         reporter.write_line("")
-        reporter.write_line(_line(f"{number} {PROMISES[number]}: {what}", [*backends, "failures"]))
+        reporter.write_line(f"{number} {PROMISES[number]}: {what}")
+        reporter.write_line(_line("", [*backends, "failures"]))
         for subject, row in sorted(rows.items()):
             reporter.write_line(_row_line(f"    {subject}", row, backends))
     reporter.write_line("")
@@ -154,4 +155,4 @@ def _row_line(text: str, row: _Row, backends: Sequence[str]) -> str:
 
 
 def _line(text: str, cells: Sequence[str]) -> str:
-    return f"{text:<90}" + "".join(f"{cell:>10}" for cell in cells)
+    return f"{text:<80}" + "".join(f"{cell:>10}" for cell in cells)

@@ -169,7 +169,7 @@ async def read_again(stream: Stream[Any], way: str, at: tuple[int, str]) -> tupl
 
 
 @every_stream
-@pytest.mark.promise(2, "the same on sockets")
+@pytest.mark.promise(2, "a read on a socket cancelled at any of its awaits can be made again")
 async def test_a_read_on_a_socket_cancelled_at_any_of_its_awaits_can_be_made_again(
     recording: StreamRecording, points: Points
 ) -> None:
@@ -449,7 +449,7 @@ def cancel_first(tasks: list[asyncio.Task[object]]) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("operation", [create, run, open_run])
-@pytest.mark.promise(2, "the same, cancelled by asyncio itself")
+@pytest.mark.promise(2, "a container whose creation asyncio itself cancels at any step is removed")
 async def test_cancelled_by_asyncio_at_any_step_no_container_is_left(
     operation: Callable[[Docker], Coroutine[Any, Any, object]], points: Points
 ) -> None:

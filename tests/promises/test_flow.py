@@ -265,7 +265,7 @@ async def test_the_streams_stay_apart_and_in_order(way: Way, points: Points) -> 
     async with anydocker.connect(HOST, network_backend=backend) as d:
         container = d.containers.container("c1")
         opening = container.open_attach if way is upgraded else container.open_logs
-        for _ in points.of(range(1000), about=12):
+        for _ in points.of(range(300), about=12):
             frames = random_frames(chance)
             for route, reply in way(frames, chance).items():
                 backend.routes[route] = attrs.evolve(reply, split=chance.choice((None, 1, 3, 50)))

@@ -114,7 +114,7 @@ async def test_a_call_cut_anywhere_fails(recording: Call, points: Points) -> Non
 
 
 @every_stream
-@pytest.mark.promise(1, "the same on sockets")
+@pytest.mark.promise(1, "a cut or a reset on a socket is no end")
 async def test_cuts_and_splits_on_a_socket(recording: StreamRecording, points: Points) -> None:
     reply = recording.reply
     samples = {0, 1, reply.head_size - 1, reply.head_size, reply.head_size + 1, reply.end - 1}
