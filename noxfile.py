@@ -23,6 +23,9 @@ FLAKE8_ASYNC = (
     "--disable=ASYNC102,ASYNC106,ASYNC109,ASYNC120",
 )
 
+# Where the tests of the promises are: collecting all the others takes longer than running these.
+PROMISES = ("tests/promises", "tests/live/test_cancellation.py")
+
 IN_SITE_PACKAGES = """
 import pathlib, sysconfig, anydocker
 where = pathlib.Path(anydocker.__file__)
@@ -85,6 +88,17 @@ def fuzz(session: nox.Session) -> None:
     install_groups(session, "fuzz")
     session.install(".")
     session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
+def promises(session: nox.Session) -> None:
+    """Try every promise at every point, of which the tests try a sample, and print how many points there were."""
+    install_engine(session)
+    install_groups(session, "test")
+    install_wheel(session)
+    parallel = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
+    env = {"ANYDOCKER_EVERY_POINT": "1", "ANYDOCKER_REQUIRE_LIVE": "1"}
+    session.run("pytest", *parallel, "-m", "promise", "-o", "timeout=600", *(session.posargs or PROMISES), env=env)
 
 
 @nox.session

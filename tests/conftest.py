@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from blockbuster import blockbuster_ctx
 
 import anydocker
 from anydocker._wire import jsonstream
+from tests.helpers import within
+from tests.promises.points import EVERY_POINT, Points, print_table, record_points
 
 pytest_plugins = ["anydocker.testing.fixtures", "pytester"]
 
@@ -60,6 +63,19 @@ def no_blocking() -> Iterator[None]:
         for name in ("os.stat", "io.BufferedReader.read"):
             blockbuster.functions[name].can_block_in("anydocker/_client.py", {"connect"})
         yield
+
+
+# Seconds by which a test that waits for ever is cancelled before pytest-timeout would end it. That raises in whatever
+# runs just then: the event loop of trio goes on, and pytest waits for it.
+HEAD_START: Final = 10.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    if iscoroutinefunction(pyfuncitem.obj):
+        marker = pyfuncitem.get_closest_marker("timeout")
+        limit = float(pyfuncitem.config.getini("timeout") if marker is None else marker.args[0])
+        pyfuncitem.obj = within(limit - HEAD_START, pyfuncitem.obj)
 
 
 def pytest_report_header() -> str:
@@ -126,6 +142,15 @@ def _what_is_left(portal: BlockingPortal, host: str, before: Left) -> Left:
         time.sleep(0.02)
 
 
+# -- what is swept
+
+
+@pytest.fixture
+def points(request: pytest.FixtureRequest) -> Points:
+    """The points of a sweep: all of them, or a sample."""
+    return record_points(request.node)
+
+
 # -- a run that did not test everything
 
 SHORTCOMINGS: Final = pytest.StashKey[list[str]]()
@@ -148,5 +173,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if EVERY_POINT:
+        print_table(terminalreporter)
     for shortcoming in config.stash[SHORTCOMINGS]:
         terminalreporter.write_line(f"{REQUIRE_LIVE} is set, but {shortcoming}", red=True)

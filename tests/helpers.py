@@ -1,17 +1,19 @@
-"""What the tests of the decoders share: ways to cut a stream into pieces, and what a decoder makes of them."""
+"""What tests share: ways to cut a stream into pieces, and what a decoder makes of them; a limit on waiting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from functools import wraps
 from itertools import pairwise
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import pytest
+from anyio import fail_after
 from hypothesis import strategies as st
 
 from anydocker.errors import DockerError
 
-__all__ = ("CountingPattern", "Decoder", "borders", "decode", "keeps_raising", "retained", "split", "ways")
+__all__ = ("CountingPattern", "Decoder", "borders", "decode", "keeps_raising", "retained", "split", "ways", "within")
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -82,6 +84,20 @@ def retained(value: object) -> int:
             return retained(vars(value))
         case _:
             return 0
+
+
+AsyncTest: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
+
+
+def within(seconds: float, test: AsyncTest) -> AsyncTest:
+    """The same test, cancelled and failed if it takes longer."""
+
+    @wraps(test)
+    async def run(**arguments: Any) -> None:
+        with fail_after(seconds):
+            await test(**arguments)
+
+    return run
 
 
 class CountingPattern:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import attrs
 import pytest
@@ -81,9 +82,21 @@ class Recording:
 
 @attrs.frozen
 class StreamRecording(Recording):
-    """A recorded stream; ``open`` is how a user opens it."""
+    """
+    A recorded stream.
+
+    Attributes:
+        open: How a user opens it.
+        marked: Whether its end is marked although the connection was upgraded.
+    """
 
     open: Opener = attrs.field(kw_only=True, repr=False)
+    marked: bool = attrs.field(default=False, kw_only=True)
+
+    @property
+    def last_read(self) -> int:
+        """The offset at which the last read of it waits: before the last byte, or before the end of the connection."""
+        return self.reply.end - (self.reply.keep_alive or self.marked)
 
     async def read(self, docker: Docker) -> list[Any]:
         async with self.open(docker) as stream:
@@ -108,6 +121,18 @@ class Call(Recording):
         return self.reply.end - (len(b"0\r\n\r\n") if self.name == "wait" else 0)
 
 
+def made_up(size: int) -> bytes:
+    return bytes(range(size))
+
+
+@asynccontextmanager
+async def open_websocket(docker: Docker) -> AsyncGenerator[Stream[bytes]]:
+    # The answer to a WebSocket depends on what the client makes up: it is to make up what was sent for the recording.
+    with patch("os.urandom", made_up):
+        async with docker.containers.container("c1").open_attach_websocket() as stream:
+            yield stream
+
+
 STREAMS = (
     StreamRecording("pull", "POST /images/create", open=lambda d: d.images.open_pull("small:1")),
     StreamRecording("push", "POST /images/small/push", open=lambda d: d.images.open_push("small:1")),
@@ -121,7 +146,14 @@ STREAMS = (
     StreamRecording(
         "attach_tty", "POST /containers/c1/attach", open=lambda d: d.containers.container("c1").open_attach(), tty=True
     ),
+    StreamRecording("attach_websocket", "GET /containers/c1/attach/ws", open=open_websocket, marked=True),
     StreamRecording("exec", "POST /exec/e1/start", open=lambda d: d.containers.container("c1").open_exec(["sh"])),
+    StreamRecording(
+        "exec_tty",
+        "POST /exec/e1/start",
+        open=lambda d: d.containers.container("c1").open_exec(["sh"], tty=True),
+        tty=True,
+    ),
     StreamRecording("stats", "GET /containers/c1/stats", open=lambda d: d.containers.container("c1").open_stats()),
     StreamRecording("events", "GET /events", open=lambda d: d.open_events()),
     StreamRecording(

@@ -31,6 +31,7 @@ import attrs
 import h11
 
 import anydocker
+from anydocker._wire.websocket import WebSocketDecoder
 from anydocker.testing import BUSYBOX, busybox_rootfs, local_registry, private_engine
 
 TARGET: Final = Path(__file__).parent.parent / "tests" / "recordings"
@@ -38,6 +39,8 @@ NO_NETWORK: Final = {"HostConfig": {"NetworkMode": "none"}}
 # The pauses make frames of what is written, and the last line has no end.
 TALKS: Final = ["sh", "-c", "echo out; sleep 0.1; echo err >&2; sleep 0.1; printf 'gr\\303\\274\\303\\237e'"]
 UPGRADE: Final = {"Connection": "Upgrade", "Upgrade": "tcp"}
+# What a client would make up for every WebSocket: the answer depends on it.
+NONCE: Final = bytes(range(16))
 TAR: Final = {"Content-Type": "application/x-tar"}
 
 Meanwhile: TypeAlias = Callable[[], Awaitable[object]]
@@ -222,13 +225,31 @@ async def record_attach(studio: Studio, *, tty: bool) -> bytes:
 
 
 @recording
+async def attach_websocket(studio: Studio) -> bytes:
+    async with studio.container(TALKS) as container:
+        path = f"/containers/{container.id}/attach/ws"
+        query = {"stream": "1", "stdout": "1", "stderr": "1"}
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", **WebSocketDecoder(NONCE).fields}
+        return await studio.record("GET", path, query, headers=headers, meanwhile=container.start)
+
+
+@recording
 async def exec_(studio: Studio) -> bytes:
+    return await record_exec(studio, tty=False)
+
+
+@recording
+async def exec_tty(studio: Studio) -> bytes:
+    return await record_exec(studio, tty=True)
+
+
+async def record_exec(studio: Studio, *, tty: bool) -> bytes:
     async with studio.docker.containers.open_run(BUSYBOX, ["sleep", "100"], config=NO_NETWORK) as container:
-        document = {"Cmd": TALKS, "AttachStdout": True, "AttachStderr": True}
+        document = {"Cmd": TALKS, "AttachStdout": True, "AttachStderr": True, "Tty": tty}
         created = await studio.docker.request("POST", f"/containers/{container.id}/exec", json=document)
         path = f"/exec/{created.json()['Id']}/start"
         headers = {**UPGRADE, "Content-Type": "application/json"}
-        return await studio.record("POST", path, body=b"{}", headers=headers)
+        return await studio.record("POST", path, body=b'{"Tty": true}' if tty else b"{}", headers=headers)
 
 
 @recording

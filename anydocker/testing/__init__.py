@@ -23,6 +23,7 @@ from anydocker.testing._scripted import Handler as Handler
 from anydocker.testing._scripted import Route as Route
 from anydocker.testing._scripted import ScriptedEngine as ScriptedEngine
 from anydocker.testing._scripted import scripted_engine as scripted_engine
+from anydocker.testing._sweep import sweep_cancellations as sweep_cancellations
 from anydocker.testing._unavailable import EngineUnavailable as EngineUnavailable
 
 __all__ = (
@@ -42,5 +43,6 @@ __all__ = (
     "local_registry",
     "private_engine",
     "scripted_engine",
+    "sweep_cancellations",
     "upgraded_reply",
 )

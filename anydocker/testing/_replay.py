@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import attrs
 import h11
 import httpcore
-from anyio import ClosedResourceError, sleep, sleep_forever
+from anyio import ClosedResourceError, Event, sleep, sleep_forever
 from anyio.lowlevel import checkpoint
 
 from anydocker.testing._replies import Reply, json_reply
@@ -44,8 +44,8 @@ class ReplayBackend(httpcore.AsyncNetworkBackend):
     way on every run. Where the socket matters use :func:`~anydocker.testing.scripted_engine`, whose keys and
     replies these are. ``/_ping`` is answered unless there is a route for it; what has no route gets status 404.
 
-    A reply that stalls does so once: the read that has come to ``stall_at`` calls ``on_stall`` and waits to be
-    cancelled, the next one goes on.
+    A reply that stalls does so once: the read that has come to ``stall_at`` calls ``on_stall`` and waits for
+    :meth:`resume`. If it is cancelled, the next one goes on.
 
     Attributes:
         routes: The script. It may be changed at any time; the next request sees the change.
@@ -59,6 +59,18 @@ class ReplayBackend(httpcore.AsyncNetworkBackend):
     on_stall: Callable[[], object] = attrs.field(default=lambda: None, kw_only=True)
     requests: list[str] = attrs.field(factory=list[str], init=False)
     open_connections: int = attrs.field(default=0, init=False)
+    _resumed: Event = attrs.field(factory=Event, init=False)
+
+    def resume(self) -> None:
+        """Let all stalled reads go on."""
+        self._resumed.set()
+        self._resumed = Event()
+
+    async def stall(self) -> None:
+        """Wait as a stalled read does."""
+        resumed = self._resumed  # taken before the call, which may be what resumes it
+        self.on_stall()
+        await resumed.wait()
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
@@ -119,8 +131,8 @@ class _ReplayStream(httpcore.AsyncNetworkStream):
                     self._output.appendleft(item[max_bytes:])
                 return item[:max_bytes]
             case _Mark.STALL:
-                self._backend.on_stall()
-                await sleep_forever()
+                await self._backend.stall()
+                return await self.read(max_bytes)
             case _Mark.END:
                 self._output.append(item)
             case _Mark.RESET:

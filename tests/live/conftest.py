@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial, wraps
-from inspect import iscoroutinefunction
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from anyio import fail_after
 from anyio.from_thread import BlockingPortal
 from anyio.to_thread import run_sync
 
@@ -24,25 +22,6 @@ from tests.live.engines_by_name import Engines, engines_by_name
 from tests.live.ssh_server import ssh_server
 
 PASSWORD: Final = ("alice", "s3cret")
-# Seconds a test may take, so that one that waits for ever fails and is cleaned up after: pytest-timeout, which comes
-# later, would leave the event loop as it is.
-PATIENCE: Final = 50.0
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
-    if iscoroutinefunction(pyfuncitem.obj):
-        marker = pyfuncitem.get_closest_marker("timeout")
-        pyfuncitem.obj = _within(PATIENCE if marker is None else marker.args[0] - 10, pyfuncitem.obj)
-
-
-def _within(seconds: float, test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    @wraps(test)
-    async def run(**arguments: Any) -> None:
-        with fail_after(seconds):
-            await test(**arguments)
-
-    return run
 
 
 @pytest.fixture

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
-from anyio import CancelScope, create_task_group, fail_after, move_on_after
+from anyio import create_task_group, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
+from anyio.to_thread import run_sync
 
 from anydocker import Container, Docker, NotFound
+from anydocker.testing import sweep_cancellations
+from anydocker.testing._sweep import Stepped
+from tests.promises.operations import Input
+from tests.promises.points import Points
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.live,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
+    pytest.mark.promise(2, "a real engine: an operation cancelled at any step leaves nothing"),
 ]
 
-T = TypeVar("T")
 Operation = Callable[[], Coroutine[Any, Any, object]]
 Check = Callable[[], Awaitable[object]]
 
@@ -37,82 +44,64 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
     return name, BACKENDS[name]
 
 
-class Stepped(Awaitable[T]):
-    """Runs a coroutine, and does something each time it gives way to the event loop."""
+async def sweep(operation: Operation, check: Check, points: Points, every: int = 1) -> None:
+    """Cancel an operation at each so many of its steps until it is through, or at half of these."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], on_step: Callable[[int], object]) -> None:
-        self._coroutine = coroutine
-        self._on_step = on_step
-        self._steps = 0
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        resume: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731
-        while True:
-            try:
-                trap = resume()
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            self._on_step(self._steps)
-            self._steps += 1
-            resume = yield from self._pass_on(trap)
-
-    def _pass_on(self, trap: Any) -> Generator[Any, Any, Callable[[], Any]]:
-        try:
-            value = yield trap
-        except BaseException as exc:
-            error = exc
-            return lambda: self._coroutine.throw(error)
-        return lambda: self._coroutine.send(value)
-
-
-def cancel_at(at: int, scope: CancelScope) -> Callable[[int], object]:
-    return lambda step: scope.cancel() if step == at else None
-
-
-async def sweep(operation: Operation, check: Check, stride: int = 1) -> int:
-    """Cancel an operation at its first step, its second, ... until it is through; return how many steps that took."""
-    for at in itertools.count(0, stride):
-        with CancelScope() as scope:
-            await Stepped(operation(), cancel_at(at, scope))
+    async def check_left(_: object) -> None:
         await check()
-        if not scope.cancel_called:
-            return at
-    raise AssertionError
+
+    points.add(await sweep_cancellations(operation, check=check_left, every=points.stride(2 * every, every)))
+    assert points.count != [0]
 
 
-async def sweep_endless(operation: Operation, check: Check) -> None:
+async def sweep_endless(operation: Operation, check: Check, points: Points) -> None:
     """The same for an operation that comes to no end of its own."""
-    steps: list[int] = []
-    with move_on_after(0.5) as scope:
-        await Stepped(operation(), lambda step: None if scope.cancel_called else steps.append(step))
-    assert len(steps) > 3
-    await check()
-    for at in steps:
+    for at in points.of(range(1, 1 + await count_steps(operation)), about=6):
         # Should there be fewer steps this time, the deadline cancels it.
         with move_on_after(0.5) as scope:
-            await Stepped(operation(), cancel_at(at, scope))
+            await Stepped(operation(), scope.cancel, at)
         assert scope.cancelled_caught
         await check()
 
 
-async def native_sweep(operation: Operation, check: Check, again: tuple[int, ...] = ()) -> int:
+async def count_steps(operation: Operation) -> int:
+    """How many steps an operation takes before it only waits."""
+    steps = Stepped(operation(), lambda: None, 0)
+    taken = 0
+
+    async def stop() -> None:
+        nonlocal taken
+        await sleep(0.5)
+        taken = steps.steps
+        group.cancel_scope.cancel()
+
+    async with create_task_group() as group:
+        group.start_soon(stop)
+        await steps
+    assert taken > 3
+    return taken
+
+
+async def native_sweep(operation: Operation, check: Check, points: Points, again: tuple[int, ...] = ()) -> None:
     """The same with asyncio's own ``Task.cancel()``, perhaps several times: so many steps after the first one."""
-    for at in itertools.count():
+    for at in itertools.count(1):
         steps = {at, *(at + more for more in again)}
 
         async def run(steps: set[int] = steps) -> None:
             task = asyncio.current_task()
             assert task is not None
-            await Stepped(operation(), lambda step: task.cancel() if step in steps else None)
+            running: Awaitable[object] = operation()
+            for step in steps:
+                running = Stepped(running, task.cancel, step)
+            await running
 
         task = asyncio.create_task(run())
         await asyncio.wait([task])
         await check()
         if not task.cancelled() and not task.cancelling():
             task.result()
-            return at
-    raise AssertionError
+            return
+        points.add()
 
 
 @pytest.fixture
@@ -126,22 +115,6 @@ def clean(docker: Docker, label: str) -> Check:
         assert (await docker.ping()).os == "linux"
 
     return check
-
-
-class Input:
-    """Two pieces of input, with a step before each."""
-
-    def __init__(self) -> None:
-        self._pieces = iter((b"a", b"b"))
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        await checkpoint()
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
 
 
 # -- each operation, by a cancel scope
@@ -166,19 +139,19 @@ class Creation:
         await self._clean()
 
 
-async def test_create(docker: Docker, label: str, clean: Check) -> None:
+async def test_create(docker: Docker, label: str, clean: Check, points: Points) -> None:
     creation = Creation(docker, label, clean)
-    assert await sweep(creation.operation, creation.check) > 3
+    await sweep(creation.operation, creation.check, points)
 
 
-async def test_run(docker: Docker, label: str, clean: Check) -> None:
+async def test_run(docker: Docker, label: str, clean: Check, points: Points) -> None:
     async def operation() -> None:
         await docker.containers.run("busybox", ["cat"], input=Input(), labels={label: ""}, network="none")
 
-    assert await sweep(operation, clean) > 15
+    await sweep(operation, clean, points)
 
 
-async def test_run_that_pulls(docker: Docker, label: str, clean: Check, pullable: str) -> None:
+async def test_run_that_pulls(docker: Docker, label: str, clean: Check, pullable: str, points: Points) -> None:
     async def check() -> None:
         await clean()
         await without(docker, pullable)
@@ -186,26 +159,26 @@ async def test_run_that_pulls(docker: Docker, label: str, clean: Check, pullable
     async def operation() -> None:
         await docker.containers.run(pullable, ["true"], labels={label: ""}, network="none")
 
-    assert await sweep(operation, check, stride=4) > 15
+    await sweep(operation, check, points, every=4)
 
 
-async def test_open_run(docker: Docker, label: str, clean: Check) -> None:
+async def test_open_run(docker: Docker, label: str, clean: Check, points: Points) -> None:
     async def operation() -> None:
         async with docker.containers.open_run("busybox", ["sleep", "1000"], labels={label: ""}, network="none"):
             await checkpoint()
 
-    assert await sweep(operation, clean) > 6
+    await sweep(operation, clean, points)
 
 
-async def test_exec(docker: Docker, sleeper: Container, clean: Check) -> None:
+async def test_exec(docker: Docker, sleeper: Container, clean: Check, points: Points) -> None:
     async def operation() -> None:
         assert (await sleeper.exec(["cat"], input=Input())).stdout == b"ab"
 
-    assert await sweep(operation, clean) > 8
+    await sweep(operation, clean, points)
     assert (await sleeper.inspect())["State"]["Running"] is True
 
 
-async def test_exec_kills_what_it_has_started(docker: Docker, sleeper: Container, clean: Check) -> None:
+async def test_exec_kills_what_it_has_started(docker: Docker, sleeper: Container, clean: Check, points: Points) -> None:
     async def operation() -> None:
         await sleeper.exec(["sh", "-c", "sleep 4321 & sleep 4321"])
 
@@ -215,10 +188,10 @@ async def test_exec_kills_what_it_has_started(docker: Docker, sleeper: Container
             while any("4321" in process[-1] for process in (await sleeper.top())["Processes"] or ()):
                 continue
 
-    await sweep_endless(operation, check)
+    await sweep_endless(operation, check, points)
 
 
-async def test_attach(docker: Docker, label: str, clean: Check) -> None:
+async def test_attach(docker: Docker, label: str, clean: Check, points: Points) -> None:
     async def operation() -> None:
         async with container.open_attach(stdin=True) as stream:
             await stream.send(b"x\n")
@@ -233,11 +206,11 @@ async def test_attach(docker: Docker, label: str, clean: Check) -> None:
     async with docker.containers.open_run(
         "busybox", ["cat"], stdin=True, network="none", config=keep_open
     ) as container:
-        assert await sweep(operation, check) > 3
-        await sweep_endless(container.attach, check)
+        await sweep(operation, check, points)
+        await sweep_endless(container.attach, check, points)
 
 
-async def test_build(docker: Docker, label: str, clean: Check) -> None:
+async def test_build(docker: Docker, label: str, clean: Check, points: Points) -> None:
     text = f"FROM busybox\nLABEL {label}=1\n"
 
     async def operation() -> None:
@@ -247,7 +220,7 @@ async def test_build(docker: Docker, label: str, clean: Check) -> None:
         assert docker.statistics().open_streams == 0
         assert (await docker.ping()).os == "linux"
 
-    assert await sweep(operation, check) > 5
+    await sweep(operation, check, points)
     await docker.images.image(label).remove(force=True)
 
 
@@ -257,7 +230,7 @@ async def without(docker: Docker, image: str) -> None:
         await docker.images.image(image).remove(force=True)
 
 
-async def test_pull(docker: Docker, clean: Check, pullable: str) -> None:
+async def test_pull(docker: Docker, clean: Check, pullable: str, points: Points) -> None:
     async def check() -> None:
         await clean()
         await without(docker, pullable)
@@ -265,10 +238,33 @@ async def test_pull(docker: Docker, clean: Check, pullable: str) -> None:
     async def operation() -> None:
         assert (await docker.images.pull(pullable)).name == pullable
 
-    assert await sweep(operation, check) > 5
+    await sweep(operation, check, points)
 
 
-async def test_short_calls(docker: Docker, sleeper: Container, clean: Check) -> None:
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+async def test_copy(docker: Docker, sleeper: Container, clean: Check, tmp_path: Path, points: Points) -> None:
+    (tmp_path / "sent").write_bytes(b"content" * 1000)
+
+    async def copy_to() -> None:
+        await sleeper.copy_to(tmp_path / "sent", "/tmp/sent")
+
+    async def copy_from() -> None:
+        await sleeper.copy_from("/tmp/sent", tmp_path / "received")
+
+    async def check() -> None:
+        await clean()
+        assert await run_sync(names, tmp_path) <= {"sent", "received"}
+
+    await sweep(copy_to, clean, points)
+    await sweep(copy_from, check, points)
+    assert (tmp_path / "received").read_bytes() == b"content" * 1000
+    await sleeper.exec(["rm", "/tmp/sent"])
+
+
+async def test_short_calls(docker: Docker, sleeper: Container, clean: Check, points: Points) -> None:
     calls: list[Operation] = [
         docker.ping,
         docker.info,
@@ -279,10 +275,10 @@ async def test_short_calls(docker: Docker, sleeper: Container, clean: Check) -> 
         sleeper.top,
     ]
     for call in calls:
-        assert await sweep(call, clean) >= 1
+        await sweep(call, clean, points)
 
 
-async def test_streams(docker: Docker, sleeper: Container, clean: Check) -> None:
+async def test_streams(docker: Docker, sleeper: Container, clean: Check, points: Points) -> None:
     async def events() -> None:
         async with docker.open_events(since=1) as stream:
             await stream.receive()
@@ -298,7 +294,7 @@ async def test_streams(docker: Docker, sleeper: Container, clean: Check) -> None
             group.cancel_scope.cancel()
 
     for operation in (events, stats, logs):
-        assert await sweep(operation, clean) >= 2
+        await sweep(operation, clean, points)
 
 
 # -- by asyncio's own means
@@ -306,34 +302,38 @@ async def test_streams(docker: Docker, sleeper: Container, clean: Check) -> None
 
 @NATIVE
 @pytest.mark.parametrize("again", [(), (1, 2, 5)], ids=["once", "again"])
-async def test_run_by_task_cancel(docker: Docker, label: str, clean: Check, again: tuple[int, ...]) -> None:
+async def test_run_by_task_cancel(
+    docker: Docker, label: str, clean: Check, again: tuple[int, ...], points: Points
+) -> None:
     async def operation() -> None:
         await docker.containers.run("busybox", ["cat"], input=b"x", labels={label: ""}, network="none")
 
-    assert await native_sweep(operation, clean, again) > 15
+    await native_sweep(operation, clean, points, again)
 
 
 @NATIVE
-async def test_create_by_task_cancel(docker: Docker, label: str, clean: Check) -> None:
+async def test_create_by_task_cancel(docker: Docker, label: str, clean: Check, points: Points) -> None:
     creation = Creation(docker, label, clean)
-    assert await native_sweep(creation.operation, creation.check) > 3
+    await native_sweep(creation.operation, creation.check, points)
+
+
+def expire(deadline: asyncio.Timeout) -> None:
+    deadline.reschedule(asyncio.get_running_loop().time())
 
 
 @NATIVE
-async def test_open_run_by_asyncio_timeout(docker: Docker, label: str, clean: Check) -> None:
+async def test_open_run_by_asyncio_timeout(docker: Docker, label: str, clean: Check, points: Points) -> None:
     async def operation() -> None:
         async with docker.containers.open_run("busybox", ["sleep", "1000"], labels={label: ""}, network="none"):
             await checkpoint()
 
-    loop = asyncio.get_running_loop()
-    at = -1
-    expired = True
-    while expired:
-        at += 1
+    for at in itertools.count(1):
         deadline = asyncio.timeout(None)
         with suppress(TimeoutError):
             async with deadline:
-                await Stepped(operation(), lambda step: deadline.reschedule(loop.time()) if step == at else None)  # noqa: B023
+                await Stepped(operation(), partial(expire, deadline), at)
         await clean()
-        expired = deadline.expired()
-    assert at > 6
+        if not deadline.expired():
+            break
+        points.add()
+    assert points.count != [0]

@@ -1,5 +1,5 @@
 """
-Cancellation loses nothing and leaves nothing: every read, call and block is cancelled at many places.
+2: cancellation loses nothing and leaves nothing: every read, call and block is cancelled at many places.
 
 The sweeps are on an engine in memory, which says exactly where a read waits; what becomes of connections and of
 containers is seen on sockets.
@@ -8,8 +8,9 @@ containers is seen on sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from itertools import count, cycle, product
 from typing import Any, TypeVar
 
 import anyio
@@ -28,8 +29,11 @@ from anydocker.testing import (
     chunked_reply,
     json_reply,
     scripted_engine,
+    sweep_cancellations,
     upgraded_reply,
 )
+from anydocker.testing._sweep import MOMENTS, Stepped
+from tests.promises.points import Points
 from tests.recorded import (
     API_VERSION,
     CALLS,
@@ -48,11 +52,6 @@ T = TypeVar("T")
 
 LOGS = next(recording for recording in STREAMS if recording.name == "logs")
 WAIT = next(recording for recording in CALLS if recording.name == "wait")
-
-
-def places(start: int, end: int) -> list[int]:
-    """Some 150 of the offsets from ``start`` up to ``end``, which is the last of them."""
-    return [*range(start, end, 1 + (end - start) // 150), end]
 
 
 # -- reads
@@ -88,19 +87,101 @@ async def in_batches(stream: Stream[Any], backend: ReplayBackend) -> tuple[list[
 @sweep
 @every_stream
 @pytest.mark.parametrize("read", [each, in_batches])
+@pytest.mark.promise(2, "a read cancelled at any byte can be made again")
 async def test_a_read_cancelled_anywhere_can_be_made_again(
-    recording: StreamRecording, read: Callable[[Stream[Any], ReplayBackend], Awaitable[tuple[list[Any], int]]]
+    recording: StreamRecording,
+    read: Callable[[Stream[Any], ReplayBackend], Awaitable[tuple[list[Any], int]]],
+    points: Points,
 ) -> None:
     backend, client = replay(recording)
     reply = recording.reply
     async with client as d:
         expected = await recording.read(d)
-        for offset in places(reply.head_size, reply.end - reply.keep_alive):
+        for offset in points.of(range(reply.head_size, recording.last_read + 1)):
             backend.routes = recording.routes(attrs.evolve(reply, stall_at=offset))
             async with recording.open(d) as stream:
                 values, cancelled = await read(stream, backend)
             assert cancelled == 1, offset
             assert recording.whole(values) == expected, offset
+
+
+async def next_batch(stream: Stream[T]) -> list[T]:
+    return await stream.receive_many()
+
+
+WAYS: dict[str, tuple[Callable[[Stream[Any]], Awaitable[Any]], ...]] = {
+    "anext": (next_or_none,),
+    "receive_many": (next_batch,),
+    "in turn": (next_or_none, next_batch),
+}
+
+
+@sweep
+@every_stream
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.promise(2, "a read cancelled at any of its awaits can be made again")
+async def test_a_read_cancelled_at_any_of_its_awaits_can_be_made_again(
+    recording: StreamRecording, way: str, points: Points
+) -> None:
+    """Counted over the whole of a stream, the n-th await is cancelled, and the read made again."""
+    backend, client = replay(recording)
+    reply = attrs.evolve(recording.reply, split=max(20, recording.reply.end // 40))
+    backend.routes = recording.routes(reply)
+    async with client as d:
+        expected = await recording.read(d)
+        awaits = await count_awaits(recording, d, way)
+        assert awaits > 3
+        for at in points.of(product(range(1, awaits + 1), MOMENTS), about=8):
+            async with recording.open(d) as stream:
+                values, cancelled = await read_again(stream, way, at)
+            assert cancelled
+            assert recording.whole(values) == expected, at
+
+
+async def count_awaits(recording: StreamRecording, docker: Docker, way: str) -> int:
+    awaits = 0
+    async with recording.open(docker) as stream:
+        for pull in cycle(WAYS[way]):
+            step = Stepped(pull(stream), lambda: None, 0)
+            got = as_list(await step)
+            awaits += step.steps
+            if not got:
+                return awaits
+    raise AssertionError
+
+
+async def read_again(stream: Stream[Any], way: str, at: tuple[int, str]) -> tuple[list[Any], bool]:
+    """Read a stream, cancelled at one of its awaits; return the values, and whether it came to that."""
+    step, moment = at
+    values: list[Any] = []
+    cancelled = False
+    for pull in cycle(WAYS[way]):
+        scope = CancelScope()
+        steps = Stepped(pull(stream), scope.cancel, step, moment)
+        with scope:
+            got = as_list(await steps)
+            values += got
+            if not got:
+                return values, cancelled or steps.acted
+        cancelled = cancelled or steps.acted
+        step -= steps.steps
+    raise AssertionError
+
+
+@every_stream
+@pytest.mark.promise(2, "a read on a socket cancelled at any of its awaits can be made again")
+async def test_a_read_on_a_socket_cancelled_at_any_of_its_awaits_can_be_made_again(
+    recording: StreamRecording, points: Points
+) -> None:
+    reply = attrs.evolve(recording.reply, split=1 + recording.reply.end // 10)
+    routes: dict[str, Route] = {**recording.routes(reply)}
+    async with scripted_engine(routes, api_version=API_VERSION) as engine, anydocker.connect(engine.host) as d:
+        expected = await recording.read(d)
+        awaits = await count_awaits(recording, d, "anext")
+        for at in points.of(product(range(1, awaits + 1), MOMENTS), about=6):
+            async with recording.open(d) as stream:
+                values, _ = await read_again(stream, "anext", at)
+            assert recording.whole(values) == expected, at
 
 
 @sweep
@@ -132,11 +213,12 @@ def as_list(got: Any) -> list[Any]:
 
 
 @sweep
-async def test_lines_cancelled_anywhere_go_on() -> None:
+@pytest.mark.promise(2, "a read cancelled at any byte can be made again")
+async def test_lines_cancelled_anywhere_go_on(points: Points) -> None:
     backend, client = replay(LOGS)
     reply = LOGS.reply
     async with client as d:
-        for offset in range(reply.head_size, reply.end):
+        for offset in points.of(range(reply.head_size, reply.end)):
             backend.routes = LOGS.routes(attrs.evolve(reply, stall_at=offset, split=4))
             async with d.containers.container("c1").open_logs() as logs:
                 lines, cancelled = await each(logs.lines(), backend)
@@ -145,11 +227,12 @@ async def test_lines_cancelled_anywhere_go_on() -> None:
 
 
 @sweep
-async def test_waiting_cancelled_anywhere_goes_on() -> None:
+@pytest.mark.promise(2, "a read cancelled at any byte can be made again")
+async def test_waiting_cancelled_anywhere_goes_on(points: Points) -> None:
     backend, client = replay(WAIT)
     reply = WAIT.reply
     async with client as d:
-        for offset in range(reply.head_size, reply.data.index(b"}")):
+        for offset in points.of(range(reply.head_size, reply.data.index(b"}"))):
             backend.routes = WAIT.routes(attrs.evolve(reply, stall_at=offset))
             async with d.containers.container("c1").open_wait() as pending:
                 with CancelScope() as scope:
@@ -161,7 +244,8 @@ async def test_waiting_cancelled_anywhere_goes_on() -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @every_stream
-async def test_a_read_cancelled_by_asyncio_itself_can_be_made_again(recording: StreamRecording) -> None:
+@pytest.mark.promise(2, "a read cancelled at any byte by asyncio itself can be made again")
+async def test_a_read_cancelled_by_asyncio_itself_can_be_made_again(recording: StreamRecording, points: Points) -> None:
     backend, client = replay(recording)
     reply = recording.reply
     task = asyncio.current_task()
@@ -169,7 +253,7 @@ async def test_a_read_cancelled_by_asyncio_itself_can_be_made_again(recording: S
     backend.on_stall = task.cancel
     async with client as d:
         expected = await recording.read(d)
-        for offset in places(reply.head_size, reply.end - 1):
+        for offset in points.of(range(reply.head_size, recording.last_read + 1)):
             backend.routes = recording.routes(attrs.evolve(reply, stall_at=offset))
             values: list[Any] = []
             async with recording.open(d) as stream:
@@ -188,10 +272,11 @@ async def test_a_read_cancelled_by_asyncio_itself_can_be_made_again(recording: S
 
 @sweep
 @every_call
-async def test_a_cancelled_call_gives_its_connection_up(recording: Call) -> None:
+@pytest.mark.promise(2, "a call cancelled at any byte gives its connection up")
+async def test_a_cancelled_call_gives_its_connection_up(recording: Call, points: Points) -> None:
     backend, client = replay(recording)
     async with client as d:
-        for offset in places(0, recording.needed - 1):
+        for offset in points.of(range(recording.needed)):
             backend.routes = recording.routes(attrs.evolve(recording.reply, stall_at=offset))
             with CancelScope() as scope:
                 backend.on_stall = scope.cancel
@@ -204,10 +289,13 @@ async def test_a_cancelled_call_gives_its_connection_up(recording: Call) -> None
 
 @sweep
 @every_stream
-async def test_a_block_cancelled_as_it_is_entered_leaves_no_connection(recording: StreamRecording) -> None:
+@pytest.mark.promise(2, "a block cancelled at any byte of the head leaves no connection")
+async def test_a_block_cancelled_as_it_is_entered_leaves_no_connection(
+    recording: StreamRecording, points: Points
+) -> None:
     backend, client = replay(recording)
     async with client as d:
-        for offset in range(recording.reply.head_size):
+        for offset in points.of(range(recording.reply.head_size)):
             backend.routes = recording.routes(attrs.evolve(recording.reply, stall_at=offset))
             with CancelScope() as scope:
                 backend.on_stall = scope.cancel
@@ -237,7 +325,10 @@ async def leave(stream: Stream[object], road: str, scope: CancelScope) -> None:
 
 @every_stream
 @pytest.mark.parametrize("road", ["end", "break", "error", "cancellation"])
-async def test_leaving_a_block_closes_its_connection_at_once(recording: StreamRecording, road: str) -> None:
+@pytest.mark.promise(2, "leaving a block by any road closes its connection at once")
+async def test_leaving_a_block_closes_its_connection_at_once(
+    recording: StreamRecording, road: str, points: Points
+) -> None:
     """The engine is in the middle of its answer, and says nothing more."""
     reply = attrs.evolve(recording.reply, stall_at=recording.reply.end - 1)
     routes: dict[str, Route] = {**recording.routes(reply)}
@@ -255,6 +346,7 @@ async def test_leaving_a_block_closes_its_connection_at_once(recording: StreamRe
         assert engine.stalled == 1
         assert d.statistics().open_streams == 0
         await d.ping()
+    points.add()
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -289,40 +381,6 @@ async def test_a_client_left_by_cancellation_closes_every_connection() -> None:
 
 
 # -- containers
-
-
-class Stepper(Awaitable[T]):
-    """Awaits a coroutine, and does something at the n-th of its steps: while it waits, or as it wakes."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, T], act: Callable[[], object], step: int, when: str) -> None:
-        self._coroutine = coroutine
-        self._act = act
-        self._step = step
-        self._when = when
-        self.acted = False
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        resume: Callable[[], Any] = partial(self._coroutine.send, None)
-        count = 0
-        while True:
-            try:
-                waits_for = resume()
-            except StopIteration as exc:
-                return exc.value  # type: ignore[no-any-return]
-            count += 1
-            self._at(count, "waiting")
-            try:
-                value = yield waits_for
-            except BaseException as exc:
-                resume = partial(self._coroutine.throw, exc)
-            else:
-                self._at(count, "waking")
-                resume = partial(self._coroutine.send, value)
-
-    def _at(self, count: int, when: str) -> None:
-        if count == self._step and when == self._when:
-            self.acted = True
-            self._act()
 
 
 CREATED = attrs.evolve(json_reply({"Id": "c1", "Warnings": []}, 201), split=20)
@@ -367,26 +425,22 @@ async def settled(engine: ScriptedEngine, d: Docker) -> None:
         await engine.wait_connections(d.statistics().idle_connections)
 
 
-@pytest.mark.parametrize("when", ["waiting", "waking"])
 @pytest.mark.parametrize("operation", [create, run, open_run])
+@pytest.mark.promise(2, "a container whose creation is cancelled at any step is removed")
 async def test_cancelled_at_any_step_no_container_is_left(
-    operation: Callable[[Docker], Coroutine[Any, Any, object]], when: str
+    operation: Callable[[Docker], Awaitable[object]], points: Points
 ) -> None:
+    removed = 0
     async with scripted_engine(LIFE) as engine, anydocker.connect(engine.host) as d:
-        step = removed = 0
-        finished = False
-        while not finished:
-            step += 1
-            result: object = None
-            engine.requests.clear()
-            scope = CancelScope()
-            steps = Stepper(operation(d), scope.cancel, step, when)
-            with fail_after(20), scope:
-                result = await steps
+
+        async def check(result: object) -> None:
+            nonlocal removed
             await settled(engine, d)
             removed += check_removal(engine, kept=operation is create and result is not None)
-            finished = not steps.acted
-        assert removed > 3
+            engine.requests.clear()
+
+        points.add(await sweep_cancellations(partial(operation, d), check=check))
+    assert removed > 6
 
 
 def cancel_first(tasks: list[asyncio.Task[object]]) -> None:
@@ -395,19 +449,18 @@ def cancel_first(tasks: list[asyncio.Task[object]]) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("operation", [create, run, open_run])
+@pytest.mark.promise(2, "a container whose creation asyncio itself cancels at any step is removed")
 async def test_cancelled_by_asyncio_at_any_step_no_container_is_left(
-    operation: Callable[[Docker], Coroutine[Any, Any, object]],
+    operation: Callable[[Docker], Coroutine[Any, Any, object]], points: Points
 ) -> None:
     async with scripted_engine(LIFE) as engine, anydocker.connect(engine.host) as d:
-        step = removed = 0
-        finished = False
-        while not finished:
-            step += 1
+        removed = 0
+        for step in count(1):
             engine.requests.clear()
             holder: list[asyncio.Task[object]] = []
-            steps = Stepper(operation(d), partial(cancel_first, holder), step, "waiting")
+            steps = Stepped(operation(d), partial(cancel_first, holder), step)
 
-            async def follow(steps: Stepper[object] = steps) -> object:
+            async def follow(steps: Stepped[object] = steps) -> object:
                 return await steps
 
             holder.append(asyncio.create_task(follow()))
@@ -415,5 +468,7 @@ async def test_cancelled_by_asyncio_at_any_step_no_container_is_left(
                 await asyncio.wait(holder)
             await settled(engine, d)
             removed += check_removal(engine, kept=operation is create and not holder[0].cancelled())
-            finished = not steps.acted
+            if not steps.acted:
+                break
+            points.add()
         assert removed > 3
