@@ -29,7 +29,7 @@ from anydocker._wire import head
 from anydocker._wire.websocket import WebSocketDecoder
 from anydocker.testing import ReplayBackend, Reply, Request, json_reply, scripted_engine
 from tests.helpers import CountingPattern, retained
-from tests.operations import OPERATIONS, PRELIMINARIES, Operation
+from tests.hostile_operations import OPERATIONS, PRELIMINARIES, Operation
 from tests.recorded import HOST, sweep
 
 pytestmark = pytest.mark.anyio
@@ -232,13 +232,13 @@ WRONG: tuple[Any, ...] = (None, True, -1, 10**30, 1.5, "", "\ud800", "../x", [],
 def misshapen(document: Any) -> Iterator[Any]:
     """The document with each of its parts, and itself, in turn replaced by what has no place there, or left out."""
     yield from WRONG
-    entries = list(document.items()) if isinstance(document, dict) else list(enumerate(document))
-    for key, value in entries:
-        without = deepcopy(document)
+    parts: Any = document
+    for key, value in list(parts.items() if isinstance(document, dict) else enumerate(document)):
+        without: Any = deepcopy(parts)
         del without[key]
         yield without
         for wrong in misshapen(value) if isinstance(value, dict | list) else WRONG:
-            changed = deepcopy(document)
+            changed: Any = deepcopy(parts)
             changed[key] = wrong
             yield changed
 
@@ -417,7 +417,7 @@ async def test_what_may_go_on_takes_no_more_memory(name: str) -> None:
 
 
 async def test_a_head_in_small_pieces_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pattern = CountingPattern(head._END)
+    pattern = CountingPattern(vars(head)["_END"])
     monkeypatch.setattr(head, "_END", pattern)
     lines = OK + b"".join(b"X-%d: y\r\n" % n for n in range(1_000)) + b"Content-Length: 2\r\n\r\n{}"
     backend = ReplayBackend({"GET /info": Reply(lines, split=3)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -67,7 +67,7 @@ class Response:
         Raises:
             ProtocolError: It is none.
         """
-        return value_at(self.json(), kind=dict)
+        return cast("dict[str, Any]", value_at(self.json(), kind=dict))
 
     def documents(self) -> list[dict[str, Any]]:
         """

@@ -27,7 +27,13 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_-]*")
 _NUMBERS: Final = range(-(2**63), 2**64)
 _REPR: Final = Repr()
 _REPR.maxlevel = 2
-_NAMES: Final = {dict: "an object", list: "an array", str: "a string", int: "a whole number", bool: "true or false"}
+_NAMES: Final[dict[type, str]] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+}
 
 
 def value_at(document: object, *keys: str, kind: type[T]) -> T:
@@ -104,10 +110,10 @@ def name_at(document: object, key: str = "Id", *, allow_slash: bool = False) -> 
 
 
 def _items(document: object, keys: tuple[str, ...], kind: type[T], what: str) -> list[T]:
-    above = value_at(document, *keys[:-1], kind=dict) if keys else {None: document}
-    if above.get(keys[-1] if keys else None) is None:
+    above = cast("dict[str, Any]", value_at(document, *keys[:-1], kind=dict)) if keys else {"": document}
+    if above.get(keys[-1] if keys else "") is None:
         return []
-    values = value_at(document, *keys, kind=list)
+    values: list[Any] = value_at(document, *keys, kind=list)
     for value in values:
         if not isinstance(value, kind):
             raise ProtocolError(f"expected an array of {what}{_place(keys)}, not one with {shown(value)}")

@@ -103,7 +103,7 @@ class Stats:
 
 
 def _entries(document: dict[str, Any], key: str, within: str) -> list[Any]:
-    entries: Any = section_at(document, key).get(within)
+    entries: list[Any] | object = section_at(document, key).get(within)
     return entries if isinstance(entries, list) else []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -117,7 +117,7 @@ def body_of(answer: bytes) -> bytes:
 
 
 @contextmanager
-def smaller(module: ModuleType, **limits: int) -> Iterator[None]:
+def smaller(module: ModuleType, **limits: int) -> Generator[None]:
     """Lower the limits of a module, so that an input of some hundred bytes reaches them."""
     before = {name: getattr(module, name) for name in limits}
     for name, value in limits.items():

@@ -17,16 +17,16 @@ __all__ = ("OPERATIONS", "PRELIMINARIES", "Operation", "look_at")
 
 NONE_AT_ALL = Reply(b"HTTP/1.1 204 No Content\r\n\r\n", keep_alive=True)
 DIGEST = f"sha256:{'0' * 64}"
-CONTAINER = {
+CONTAINER: dict[str, Any] = {
     "Id": "c1",
     "Name": "/c1",
     "Config": {"Tty": False, "Labels": {}},
     "State": {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy", "Log": [{"Output": ""}]}},
     "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}},
 }
-NETWORK = {"Id": "n1", "Name": "n1", "Containers": {}}
-VOLUME = {"Name": "v1", "Labels": {}}
-IMAGE = {"Id": DIGEST, "RepoTags": ["small:1"]}
+NETWORK: dict[str, Any] = {"Id": "n1", "Name": "n1", "Containers": {}}
+VOLUME: dict[str, Any] = {"Name": "v1", "Labels": {}}
+IMAGE: dict[str, Any] = {"Id": DIGEST, "RepoTags": ["small:1"]}
 
 
 @attrs.frozen
