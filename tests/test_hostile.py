@@ -229,11 +229,16 @@ async def test_an_engine_that_answers_everything_so(operation: Operation, anyio_
 WRONG: tuple[Any, ...] = (None, True, -1, 10**30, 1.5, "", "\ud800", "../x", [], [None], [[]], {}, {"": None})
 
 
+def keys_of(document: Any) -> list[Any]:
+    return [*document] if isinstance(document, dict) else [*range(len(document))]
+
+
 def misshapen(document: Any) -> Iterator[Any]:
     """The document with each of its parts, and itself, in turn replaced by what has no place there, or left out."""
     yield from WRONG
     parts: Any = document
-    for key, value in list(parts.items() if isinstance(document, dict) else enumerate(document)):
+    for key in keys_of(document):
+        value: Any = parts[key]
         without: Any = deepcopy(parts)
         del without[key]
         yield without

@@ -27,6 +27,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_-]*")
 _NUMBERS: Final = range(-(2**63), 2**64)
 _REPR: Final = Repr()
 _REPR.maxlevel = 2
+_ARRAY: Final[type[Any]] = list
 _NAMES: Final[dict[type, str]] = {
     dict: "an object",
     list: "an array",
@@ -113,11 +114,11 @@ def _items(document: object, keys: tuple[str, ...], kind: type[T], what: str) ->
     above = cast("dict[str, Any]", value_at(document, *keys[:-1], kind=dict)) if keys else {"": document}
     if above.get(keys[-1] if keys else "") is None:
         return []
-    values: list[Any] = value_at(document, *keys, kind=list)
+    values = value_at(document, *keys, kind=_ARRAY)
     for value in values:
         if not isinstance(value, kind):
             raise ProtocolError(f"expected an array of {what}{_place(keys)}, not one with {shown(value)}")
-    return values
+    return cast("list[T]", values)
 
 
 def _place(keys: tuple[str, ...]) -> str:

@@ -103,8 +103,12 @@ class Stats:
 
 
 def _entries(document: dict[str, Any], key: str, within: str) -> list[Any]:
-    entries: list[Any] | object = section_at(document, key).get(within)
-    return entries if isinstance(entries, list) else []
+    entries: Any = section_at(document, key).get(within)
+    return entries if _is_array(entries) else []
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, list)
 
 
 class StatsStream(DecodedStream[Stats]):
