@@ -34,6 +34,10 @@ class Ulimit:
         """The engine's document."""
         return {"Name": self.name, "Soft": self.soft, "Hard": self.soft if self.hard is None else self.hard}
 
+    def text(self) -> str:
+        """What stands for it on a command line, and in Podman's parameters."""
+        return f"{self.name}={self.soft}:{self.soft if self.hard is None else self.hard}"
+
 
 @attrs.frozen(kw_only=True)
 class BuildLimits:
@@ -68,8 +72,9 @@ class BuildLimits:
     security_opt: Sequence[str] = ()
     isolation: str | None = None
 
-    def query(self) -> dict[str, QueryValue]:
-        """The engine's parameters."""
+    def query(self, *, podman: bool = False) -> dict[str, QueryValue]:
+        """The engine's parameters, as Docker wants them, or Podman."""
+        ulimits = check_items("ulimits", self.ulimits, "an Ulimit", Ulimit)
         return {
             "memory": self.memory,
             "memswap": self.memory_swap,
@@ -80,8 +85,8 @@ class BuildLimits:
             "cpusetcpus": self.cpuset_cpus,
             "cpusetmems": self.cpuset_mems,
             "cgroupparent": self.cgroup_parent,
-            "ulimits": _json([limit.document() for limit in check_items("ulimits", self.ulimits, "an Ulimit", Ulimit)]),
-            "securityopt": self.security_opt,
+            "ulimits": _json([limit.text() if podman else limit.document() for limit in ulimits]),
+            "securityopt": _json(self.security_opt) if podman else self.security_opt,
             "isolation": self.isolation,
         }
 
@@ -102,12 +107,14 @@ def build_query(
     force_rm: bool,
     squash: bool,
     limits: BuildLimits | None,
+    podman: bool,
 ) -> dict[str, QueryValue]:
-    """The parameters of a build, but for its context."""
+    """The parameters of a build, but for its context, as Docker wants them, or Podman."""
     check_texts("buildargs", buildargs, or_none=True)
     check_texts("labels", labels)
     check_texts("extra_hosts", extra_hosts)
     check_type("limits", limits, "BuildLimits", BuildLimits)
+    hosts = [f"{host}:{address}" for host, address in (extra_hosts or {}).items()]
     return {
         "t": [str(ImageReference.parse_new(tag)) for tag in check_items("tags", tags, "a str", str)],
         "target": target,
@@ -115,14 +122,14 @@ def build_query(
         "labels": _json(labels),
         "platform": platform,
         "networkmode": network,
-        "extrahosts": [f"{host}:{address}" for host, address in (extra_hosts or {}).items()],
+        "extrahosts": _json(hosts) if podman else hosts,
         "cachefrom": _json(check_items("cache_from", cache_from, "a str", str)),
         "nocache": no_cache or None,
         "pull": pull or None,
         "rm": rm,
         "forcerm": force_rm,
         "squash": squash or None,
-        **(limits or BuildLimits()).query(),
+        **(limits or BuildLimits()).query(podman=podman),
     }
 
 

@@ -173,6 +173,7 @@ class ImageBuild:
             force_rm=force_rm,
             squash=squash,
             limits=limits,
+            podman=self._docker.is_podman,
         )
         check_type("auth", auth, "a mapping of hosts to Credentials", Mapping)
         for credentials in (auth or {}).values():
