@@ -23,6 +23,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -42,6 +43,8 @@ _PATIENCE: Final = 10.0
 _PAUSE: Final = 0.02
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+# Podman puts the groups of all containers into this one, which cannot be chosen. Another Podman may be in it, too.
+_PODMANS: Final = "libpod_parent"
 
 
 @attrs.define(eq=False)
@@ -124,8 +127,11 @@ class Daemon:
             if self._process is not None:
                 _kill(self._process)
             if self._directory is not None:
-                _persist(lambda: _remove_cgroups(self.directory.name), f"the cgroup {self.directory.name}")
+                for group in (self.directory.name, *_groups_of_podman(self.directory)):
+                    _persist(partial(_remove_cgroups, group), f"the cgroup {group}")
                 _persist(lambda: _remove_directory(self.directory), f"the directory {self.directory}")
+                with suppress(OSError):
+                    _remove_cgroups(_PODMANS)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -157,6 +163,10 @@ def _parent(pid: int) -> int | None:
         return None
     # The program's name, in parentheses, may itself hold spaces and parentheses.
     return int(stat.rpartition(b")")[2].split()[1])
+
+
+def _groups_of_podman(directory: Path) -> tuple[str, ...]:
+    return tuple(f"{_PODMANS}/libpod-{container.name}" for container in directory.glob("data/*-containers/*/"))
 
 
 def _remove_cgroups(name: str) -> None:

@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 
 from anydocker._concurrency import finish_within
 from anydocker.testing._daemon import Daemon
+from anydocker.testing._kinds import PROGRAMS, EngineKind, engine_command, socket_path
 from anydocker.testing._unavailable import find_programs, require_root
 
 __all__ = ("PrivateEngine", "private_engine")
@@ -23,16 +24,6 @@ __all__ = ("PrivateEngine", "private_engine")
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
 _PAUSE: Final = 0.02
-
-# An empty /run and /etc/docker: no containerd of the system to join, and nothing written that would stay.
-_SET_UP: Final = """
-set -e
-ip link set lo up
-mount -n -t tmpfs tmpfs /run
-mkdir -p /etc/docker
-mount -n -t tmpfs tmpfs /etc/docker
-exec "$@"
-"""
 
 _NAMESPACES: Final = (
     "--mount",
@@ -76,9 +67,15 @@ class PrivateEngine:
 
 
 @asynccontextmanager
-async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) -> AsyncGenerator[PrivateEngine, None]:
+async def private_engine(
+    *,
+    kind: EngineKind = "docker",
+    overlay: Path | None = None,
+    options: Sequence[str] = (),
+    log_lines: int = 20,
+) -> AsyncGenerator[PrivateEngine, None]:
     """
-    Run a private ``dockerd`` for the length of the block.
+    Run a private ``dockerd``, or Podman's service, for the length of the block.
 
     It has its own socket, directories, network, mounts and processes, and reads no configuration of the
     machine's, so it neither sees nor disturbs an engine that runs already. Leaving the block by any road
@@ -87,7 +84,10 @@ async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) ->
     cgroups stay.
 
     Args:
-        options: More flags for ``dockerd``, such as ``("--experimental",)``.
+        kind: ``"docker"``, or ``"podman"``.
+        overlay: The programs of another release: a directory with a ``usr`` in it, such as the unpacked packages
+            of a distribution, that this engine alone sees laid over this machine's.
+        options: More flags for its program, such as ``("--experimental",)`` for ``dockerd``.
         log_lines: How many lines of the daemon's log an error shows.
 
     Yields:
@@ -97,10 +97,10 @@ async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) ->
         EngineUnavailable: The process is not root, a program is missing, or the daemon ended or did not
             answer within 60 seconds.
     """
-    daemon = Daemon("dockerd")
+    daemon = Daemon(PROGRAMS[kind])
     try:
-        await run_sync(_start, daemon, tuple(options))
-        socket = _socket(daemon.directory)
+        await run_sync(_start, daemon, kind, overlay, tuple(options))
+        socket = socket_path(daemon.directory)
         await _wait_for_answer(daemon, socket, log_lines)
         yield PrivateEngine(host=f"unix://{socket}", pid=daemon.pid, directory=daemon.directory, _daemon=daemon)
     finally:
@@ -108,38 +108,11 @@ async def private_engine(*, options: Sequence[str] = (), log_lines: int = 20) ->
         await finish_within(STOP_SECONDS, partial(run_sync, daemon.stop))  # noqa: ASYNC102
 
 
-def _socket(directory: Path) -> Path:
-    return directory / "d.sock"
-
-
-def _start(daemon: Daemon, options: tuple[str, ...]) -> None:
+def _start(daemon: Daemon, kind: EngineKind, overlay: Path | None, options: tuple[str, ...]) -> None:
     require_root("a private engine")
-    unshare, dockerd, shell, *_ = find_programs("unshare", "dockerd", "sh", "nsenter", "ip", "mount", "iptables")
-    daemon.start(
-        lambda directory: (shell, "-c", _SET_UP, shell, *_command(dockerd, directory), *options),
-        (unshare, *_NAMESPACES),
-    )
-
-
-def _command(dockerd: str, directory: Path) -> tuple[str, ...]:
-    configuration = directory / "daemon.json"
-    configuration.write_text("{}")
-    name = directory.name
-    # containerd's own grammar: no underscore beside another one, or at an end. Random names have them anywhere.
-    namespace = name.replace("_", "0")
-    return (
-        dockerd,
-        f"--config-file={configuration}",
-        f"--host=unix://{_socket(directory)}",
-        f"--data-root={directory / 'data'}",
-        f"--exec-root={directory / 'exec'}",
-        f"--pidfile={directory / 'pid'}",
-        f"--containerd-namespace={namespace}",
-        f"--containerd-plugins-namespace=plugins.{namespace}",
-        # Not systemd's driver, which would have the groups made outside of our reach.
-        "--exec-opt=native.cgroupdriver=cgroupfs",
-        f"--cgroup-parent=/{name}",
-    )
+    program = () if overlay else (PROGRAMS[kind],)
+    unshare, *_ = find_programs("unshare", "sh", "nsenter", "ip", "mount", "iptables", *program)
+    daemon.start(partial(engine_command, kind, overlay=overlay, options=options), (unshare, *_NAMESPACES))
 
 
 async def _wait_for_answer(daemon: Daemon, socket: Path, log_lines: int) -> None:

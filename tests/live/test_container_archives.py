@@ -253,7 +253,7 @@ async def test_put_where_all_is_read_only(docker: Docker) -> None:
     await container.remove()
 
 
-@pytest.mark.parametrize("data", [b"this is no tar" * 1000, gzip.compress(b"no tar" * 1000)])
+@pytest.mark.parametrize("data", [b"this is no tar" * 1000, gzip.compress(b"no tar" * 1000)], ids=["plain", "gzip"])
 async def test_put_of_what_is_no_tar(container: Container, data: bytes) -> None:
     with pytest.raises(APIError):
         await container.put_archive("/d", data)

@@ -486,7 +486,10 @@ async def test_volumes_from_another_container(docker: Docker, label: str, volume
 
 async def test_a_bind_of_what_does_not_exist(docker: Docker) -> None:
     with pytest.raises(APIError, match="/no/such/directory"):
-        await docker.containers.create("busybox", WAITS, mounts=[Mount("/m", "/no/such/directory", type="bind")])
+        async with docker.containers.open_run(
+            "busybox", WAITS, mounts=[Mount("/m", "/no/such/directory", type="bind")]
+        ):
+            raise AssertionError
 
 
 # -- ports

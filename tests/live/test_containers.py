@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from anyio import create_task_group, fail_after
+from anyio import create_task_group, fail_after, sleep
 
 from anydocker import (
     APIError,
@@ -42,6 +42,9 @@ async def container(docker: Docker, label: str) -> AsyncGenerator[Container, Non
 @pytest.fixture
 async def running(container: Container) -> Container:
     await container.start()
+    # It sleeps as soon as it has set its traps.
+    while len((await container.top())["Processes"] or ()) < 2:
+        await sleep(0.01)
     return container
 
 
@@ -443,7 +446,7 @@ async def test_remove(docker: Docker, container: Container) -> None:
 
 
 async def test_remove_what_runs(running: Container) -> None:
-    with pytest.raises(Conflict, match="(?i)running container"):
+    with pytest.raises(Conflict, match="(?i)running"):
         await running.remove()
     await running.remove(force=True)
     with pytest.raises(NotFound):

@@ -14,7 +14,8 @@ from anyio.to_thread import run_sync
 
 import anydocker
 from anydocker import ConnectError, Container, Docker, TruncatedStream
-from anydocker.testing import BUSYBOX, PrivateEngine, busybox_rootfs, private_engine
+from anydocker.testing import BUSYBOX, PrivateEngine, busybox_rootfs
+from anydocker.testing.fixtures import StartEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -25,8 +26,8 @@ PATIENCE = 20.0
 
 
 @asynccontextmanager
-async def doomed() -> AsyncGenerator[tuple[PrivateEngine, Docker], None]:
-    async with private_engine() as engine:
+async def doomed(start_engine: StartEngine) -> AsyncGenerator[tuple[PrivateEngine, Docker], None]:
+    async with start_engine() as engine:
         async with anydocker.connect(engine.host) as client:
             await client.images.import_(await run_sync(busybox_rootfs), repository=BUSYBOX)
             yield engine, client
@@ -130,9 +131,9 @@ async def use(
         errors[use.__name__] = None
 
 
-async def test_everyone_who_uses_an_engine_learns_that_it_is_gone() -> None:
+async def test_everyone_who_uses_an_engine_learns_that_it_is_gone(start_engine: StartEngine) -> None:
     errors: dict[str, Exception | None] = {}
-    async with doomed() as (engine, docker):
+    async with doomed(start_engine) as (engine, docker):
         container = await docker.containers.create("busybox", ["sleep", "1000"], network="none")
         await container.start()
         with fail_after(PATIENCE * 2):
@@ -155,8 +156,8 @@ def is_right(error: Exception | None) -> bool:
     return isinstance(error, TruncatedStream | ConnectError)
 
 
-async def test_kept_connections_to_an_engine_that_is_gone_are_dropped() -> None:
-    async with doomed() as (engine, client):
+async def test_kept_connections_to_an_engine_that_is_gone_are_dropped(start_engine: StartEngine) -> None:
+    async with doomed(start_engine) as (engine, client):
         async with create_task_group() as group:
             for _ in range(5):
                 group.start_soon(client.version)
