@@ -673,3 +673,30 @@ async def test_what_the_engine_is_too_old_for(call: Call, version: str) -> None:
     async with connected(api_version=version) as (docker, engine):
         await call(docker)
         assert engine.requests
+
+
+# -- Podman
+
+PODMAN: Final = Reply(
+    b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nLibpod-Api-Version: 5.4.2\r\nContent-Length: 0\r\n\r\n", keep_alive=True
+)
+
+
+@pytest.mark.parametrize("killed", [EMPTY, json_reply({"message": "not running"}, 409), json_reply({}, 500)])
+async def test_what_podman_would_stop_slowly_is_killed_first(killed: Reply) -> None:
+    async with connected({"HEAD /_ping": PODMAN, "POST /containers/*/kill": killed}) as (docker, engine):
+        await the(docker).remove(force=True)
+        assert [f"{request.method} {request.target}" for request in engine.requests] == [
+            "POST /v1.41/containers/c/kill",
+            "DELETE /v1.41/containers/c?force=1&v=0",
+        ]
+        engine.requests.clear()
+        await the(docker).remove()
+        assert [request.method for request in engine.requests] == ["DELETE"]
+
+
+async def test_podman_is_not_asked_for_a_websocket() -> None:
+    async with connected({"HEAD /_ping": PODMAN}) as (docker, engine):
+        with pytest.raises(UnsupportedByEngine, match="Podman"):
+            await entered(the(docker).open_attach_websocket())
+        assert not engine.requests

@@ -32,7 +32,7 @@ DEBIAN: Final = "http://deb.debian.org/debian"
 KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 DOCKER: Final = ("docker.io", "containerd", "runc", "iptables")
-PODMAN: Final = ("podman", "crun", "netavark", "aardvark-dns", "nftables", "iptables")
+PODMAN: Final = ("podman", "crun", "netavark", "aardvark-dns", "nftables", "iptables", "catatonit")
 
 # How long the tests may take on one engine, should a hang escape the guards that each test has. Seconds.
 PATIENCE: Final = 1800.0

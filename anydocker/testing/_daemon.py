@@ -95,6 +95,8 @@ class Daemon:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     env=self._environment(self._directory),
+                    # Podman's monitor writes a file called oom where it is.
+                    cwd=self._directory,
                 )
 
     def _environment(self, directory: Path) -> Mapping[str, str]:

@@ -6,11 +6,12 @@ import resource
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 __all__ = ("PROGRAMS", "EngineKind", "engine_command", "socket_path")
 
-EngineKind = Literal["docker", "podman"]
+EngineKind: TypeAlias = Literal["docker", "podman"]
+"""What :func:`private_engine` can start."""
 
 PROGRAMS: Final[Mapping[EngineKind, str]] = {"docker": "dockerd", "podman": "podman"}
 

@@ -252,7 +252,7 @@ async def test_inspect(running: Container, cli: CLI) -> None:
     assert document == await truth(cli, running)
     assert document["State"]["Status"] == "running"
     assert "SizeRw" not in {*document}
-    assert (await running.inspect(size=True))["SizeRw"] == 0
+    assert (await running.inspect(size=True))["SizeRw"] is not None
 
 
 # -- list and prune
