@@ -682,12 +682,12 @@ PODMAN: Final = Reply(
 )
 
 
-@pytest.mark.parametrize("killed", [EMPTY, json_reply({"message": "not running"}, 409), json_reply({}, 500)])
-async def test_what_podman_would_stop_slowly_is_killed_first(killed: Reply) -> None:
-    async with connected({"HEAD /_ping": PODMAN, "POST /containers/*/kill": killed}) as (docker, engine):
+@pytest.mark.parametrize("stopped", [EMPTY, json_reply({"message": "not running"}, 409), json_reply({}, 500)])
+async def test_what_podman_would_stop_slowly_is_stopped_at_once(stopped: Reply) -> None:
+    async with connected({"HEAD /_ping": PODMAN, "POST /containers/*/stop": stopped}) as (docker, engine):
         await the(docker).remove(force=True)
         assert [f"{request.method} {request.target}" for request in engine.requests] == [
-            "POST /v1.41/containers/c/kill",
+            "POST /v1.41/containers/c/stop?t=0",
             "DELETE /v1.41/containers/c?force=1&v=0",
         ]
         engine.requests.clear()
@@ -700,3 +700,11 @@ async def test_podman_is_not_asked_for_a_websocket() -> None:
         with pytest.raises(UnsupportedByEngine, match="Podman"):
             await entered(the(docker).open_attach_websocket())
         assert not engine.requests
+
+
+async def test_what_podman_is_still_tidying_up_is_removed_again() -> None:
+    removals = [json_reply({"message": "device busy"}, 500), json_reply({"message": "gone"}, 404)]
+    async with connected({"HEAD /_ping": PODMAN, "DELETE /containers/*": removals}) as (docker, engine):
+        async with docker.containers.open_run("a"):
+            engine.requests.clear()
+        assert [request.method for request in engine.requests] == ["POST", "DELETE"] * 2

@@ -12,7 +12,7 @@ from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.container import with_address_of_its_own
 from anydocker._wire.documents import name_at
 from anydocker._wire.query import path_segment
-from anydocker.errors import Conflict, NotFound
+from anydocker.errors import Conflict, EngineFault, NotFound
 from anydocker.resources.container import Container
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def create_container(
         document = with_address_of_its_own(document)
 
     async def undo(response: Response) -> None:
-        await _remove_for_good(Container(name_at(response.document()), docker=docker))
+        await _remove_for_good(docker, Container(name_at(response.document()), docker=docker))
 
     response = await docker.request(
         "POST",
@@ -61,17 +61,19 @@ async def open_created(
     try:
         yield container
     finally:
-        await finish_within(CLEANUP_SECONDS, lambda: _remove_for_good(container))
+        await finish_within(CLEANUP_SECONDS, lambda: _remove_for_good(docker, container))
 
 
-async def _remove_for_good(container: Container) -> None:
+async def _remove_for_good(docker: Docker, container: Container) -> None:
     """Remove a container in whatever state it is, also when somebody else is at it."""
+    # Podman's answer is a fault, when it is itself still tidying up after the process.
+    busy = (Conflict, EngineFault) if docker.is_podman else Conflict
     while True:
         try:
             await container.remove(force=True, volumes=True)
         except NotFound:
             return
-        except Conflict:
+        except busy:
             await anyio.sleep(_REMOVAL_PAUSE)
         else:
             return

@@ -28,14 +28,23 @@ PASSWORD: Final = ("alice", "s3cret")
 # Seconds a test may take, so that one that waits for ever fails and is cleaned up after: pytest-timeout, which comes
 # later, would leave the event loop as it is.
 PATIENCE: Final = 50.0
+# The same for a test that is expected to fail.
+PATIENCE_IN_VAIN: Final = 10.0
 BACKENDS: Final = ("asyncio", "asyncio+uvloop", "trio")
+
+
+# Why a test is expected to fail.
+DIFFERENCE: Final = pytest.StashKey[str]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     if iscoroutinefunction(pyfuncitem.obj):
         marker = pyfuncitem.get_closest_marker("timeout")
-        pyfuncitem.obj = _within(PATIENCE if marker is None else marker.args[0] - 10, pyfuncitem.obj)
+        patience = PATIENCE if marker is None else marker.args[0] - 10
+        if DIFFERENCE in pyfuncitem.stash:
+            patience = PATIENCE_IN_VAIN
+        pyfuncitem.obj = _within(patience, pyfuncitem.obj)
 
 
 def _within(seconds: float, test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
@@ -48,8 +57,6 @@ def _within(seconds: float, test: Callable[..., Coroutine[Any, Any, None]]) -> C
 
 
 # -- what is known to be different on some engines
-
-DIFFERENCE: Final = pytest.StashKey[str]()
 
 
 async def _engine_name(host: str) -> str:

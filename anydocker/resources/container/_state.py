@@ -161,9 +161,9 @@ class ContainerState(ContainerBase):
         If cancelled: it may have been removed.
         """
         if force and self._docker.is_podman:
-            # It would stop the container first, which takes ten seconds where the process does not heed SIGTERM.
+            # It would give the process ten seconds to heed SIGTERM. After a kill it is not done with the container yet.
             with suppress(APIError):
-                await self._act("kill")
+                await self._act("stop", t=0)
         query = {"force": force, "v": volumes}
         await self._docker.request("DELETE", self._path, query=query)
 
