@@ -187,6 +187,8 @@ def test(engine: Engine, overlay: Path | None, areas: list[Area], arguments: lis
         *("-k", "not asyncio"),
         *("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"),
         f"--junitxml={report}",
+        # The tests have a shorter guard of their own; a report of a hundred errors takes a while to write.
+        "--timeout=180",
         *arguments,
     )
     began = time.monotonic()
