@@ -48,7 +48,7 @@ def test_a_difference_is_found_by_engine_and_test(monkeypatch: pytest.MonkeyPatc
 CONFTEST = """
 import pytest
 import tests.live.conftest
-from tests.live.conftest import expects_difference, pytest_runtest_makereport
+from tests.live.conftest import pytest_runtest_makereport
 from tests.live.differences import Difference
 
 pytestmark = pytest.mark.live
@@ -59,12 +59,15 @@ def expected_difference(engine, names):
 
 tests.live.conftest.expected_difference = expected_difference
 
-@pytest.fixture
-def name_of_engine():
-    return "podman-4.3.1"
+def pytest_configure(config):
+    config.stash[tests.live.conftest.ENGINE] = "podman-4.3.1"
 
 @pytest.fixture
 def broken():
+    raise OSError("in the fixture")
+
+@pytest.fixture(scope="session")
+def broken_for_all():
     raise OSError("in the fixture")
 
 @pytest.fixture
@@ -79,6 +82,7 @@ def untidy():
     [
         ("def test_listed(): assert False", {"xfailed": 1}),
         ("def test_listed(broken): pass", {"xfailed": 1}),
+        ("def test_listed(broken_for_all): pass", {"xfailed": 1}),
         ("def test_listed(untidy): assert False", {"xfailed": 1}),
         ("def test_listed(): pass", {"failed": 1}),
         ("def test_at_times(): assert False", {"xfailed": 1}),

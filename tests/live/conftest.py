@@ -33,8 +33,8 @@ PATIENCE_IN_VAIN: Final = 10.0
 BACKENDS: Final = ("asyncio", "asyncio+uvloop", "trio")
 
 
-# Why a test is expected to fail.
-DIFFERENCE: Final = pytest.StashKey[Difference]()
+# The name of the engine that is tested.
+ENGINE: Final = pytest.StashKey[str]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,7 +42,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     if iscoroutinefunction(pyfuncitem.obj):
         marker = pyfuncitem.get_closest_marker("timeout")
         patience = PATIENCE if marker is None else marker.args[0] - 10
-        if DIFFERENCE in pyfuncitem.stash:
+        if _difference(pyfuncitem) is not None:
             patience = PATIENCE_IN_VAIN
         pyfuncitem.obj = _within(patience, pyfuncitem.obj)
 
@@ -64,18 +64,18 @@ async def _engine_name(host: str) -> str:
         return await engine_name(client)
 
 
-@pytest.fixture(scope="session")
-def name_of_engine(engine_host: str, anydocker_portal: BlockingPortal) -> str:
-    return anydocker_portal.call(_engine_name, engine_host)
+# Before all others, one of which may be what the engine cannot do.
+@pytest.fixture(scope="session", autouse=True)
+def name_of_engine(request: pytest.FixtureRequest, engine_host: str, anydocker_portal: BlockingPortal) -> None:
+    request.config.stash[ENGINE] = anydocker_portal.call(_engine_name, engine_host)
 
 
-@pytest.fixture(autouse=True)
-def expects_difference(request: pytest.FixtureRequest) -> None:
-    """Notes that a test is listed as one that fails on this engine, in differences.py."""
-    if request.node.get_closest_marker("live") is not None:
-        difference = expected_difference(request.getfixturevalue("name_of_engine"), _names(request.node))
-        if difference is not None:
-            request.node.stash[DIFFERENCE] = difference
+def _difference(item: pytest.Item) -> Difference | None:
+    """Why the test is listed, in differences.py, as one that fails on this engine; None where it is not."""
+    engine = item.config.stash.get(ENGINE, None)
+    if engine is None or not isinstance(item, pytest.Function):
+        return None
+    return expected_difference(engine, _names(item))
 
 
 def _names(item: pytest.Function) -> set[str]:
@@ -90,7 +90,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    difference = item.stash.get(DIFFERENCE, None)
+    difference = _difference(item)
     if difference is None:
         return report
     if report.when == "teardown":
