@@ -102,6 +102,8 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
         ("podman-*",),
         "It refuses in words of its own, or with status 500 where Docker has a status for it.",
         (
+            "auth_tokens::test_with_a_wrong_identity_token",
+            "auth_tokens::test_with_a_wrong_password",
             "container_options::test_log_driver",
             "containers::test_an_unknown_container",
             "containers::test_create_refused_by_the_engine",
@@ -202,7 +204,13 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
     Difference(
         ("podman-*",),
         "It checks credentials over https only, and the registry of the tests speaks http.",
-        ("auth::test_login",),
+        (
+            "auth::test_login",
+            "auth_tokens::test_a_build_from_a_private_base",
+            "auth_tokens::test_with_an_identity_token",
+            "auth_tokens::test_with_an_identity_token_of_a_helper",
+            "auth_tokens::test_with_an_identity_token_of_the_configuration",
+        ),
     ),
     Difference(
         ("podman-*",),
@@ -527,6 +535,11 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
         (
             "auth::test_auths",
             "auth::test_no_or_wrong_password",
+            "auth_tokens::test_where_an_entry_is_broken[auths4-None]",
+            "auth_tokens::test_where_an_entry_is_broken[wr0ng-secret-None]",
+            "auth_tokens::test_where_the_configuration_is_broken",
+            "auth_tokens::test_where_the_helper_knows_nothing",
+            "auth_tokens::test_without_credentials",
             "image_transfer::test_push_takes_the_tag_latest_unless_there_is_one",
         ),
     ),
