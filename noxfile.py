@@ -102,6 +102,15 @@ def promises(session: nox.Session) -> None:
 
 
 @nox.session
+def engines(session: nox.Session) -> None:
+    """Run the live tests on several releases of Docker and Podman; ``-- podman`` for one engine, ``-- --help``."""
+    install_engine(session)
+    install_groups(session, "test")
+    install_wheel(session, "[progress]")
+    session.run("python", "tools/engines.py", f"--cache={session.cache_dir / 'engines'}", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format, the rules of async code, and the shell scripts' syntax."""
     install_groups(session, "lint")

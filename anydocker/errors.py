@@ -97,7 +97,7 @@ class TruncatedStream(ProtocolError):
 
 
 class UnsupportedByEngine(DockerError):
-    """The call needs an API version that the engine does not speak. Nothing was sent."""
+    """The call needs an API version that the engine does not speak, or is not one of Podman's. Nothing was sent."""
 
 
 class APIError(DockerError):

@@ -37,6 +37,14 @@ def test_what_the_engine_says() -> None:
     assert info(linkTarget="/c").link_target == "/c"
 
 
+def test_the_alphabet_for_urls() -> None:
+    document = DOCUMENT | {"name": "\u00e4\u00bf\u00ff", "linkTarget": "/\U000fffff"}
+    encoded = base64.urlsafe_b64encode(json.dumps(document, ensure_ascii=False).encode()).decode("ascii")
+    assert not {"-", "_"}.isdisjoint(encoded)
+    described = parse_archive_info(encoded)
+    assert (described.name, described.link_target) == (document["name"], document["linkTarget"])
+
+
 def test_a_link_target_may_be_left_out() -> None:
     without = {key: value for key, value in DOCUMENT.items() if key != "linkTarget"}
     assert parse_archive_info(header(without)).link_target == ""

@@ -27,6 +27,7 @@ NOTHING: Final[dict[str, Any]] = {
     "squash": False,
     "limits": None,
     "outputs": (),
+    "podman": False,
 }
 
 
@@ -100,6 +101,16 @@ LIMITS: Final[dict[str, tuple[Any, dict[str, Any]]]] = {
     "security_opt": (["a", "b"], {"securityopt": ["a", "b"]}),
     "isolation": ("process", {"isolation": "process"}),
 }
+
+
+def test_what_podman_wants_otherwise() -> None:
+    limits = BuildLimits(ulimits=[Ulimit("nofile", 1, 2), Ulimit("core", 0)], security_opt=["a", "b"])
+    assert said(podman=True, extra_hosts={"a": "10.0.0.1", "b": "::1"}, limits=limits) == {
+        "extrahosts": '["a:10.0.0.1","b:::1"]',
+        "ulimits": '["nofile=1:2","core=0:0"]',
+        "securityopt": '["a","b"]',
+    }
+    assert said(podman=True) == {}
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -705,3 +705,38 @@ async def test_what_the_engine_is_too_old_for(call: Call, version: str) -> None:
     async with connected(api_version=version) as (docker, engine):
         await call(docker)
         assert engine.requests
+
+
+# -- Podman
+
+PODMAN: Final = Reply(
+    b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nLibpod-Api-Version: 5.4.2\r\nContent-Length: 0\r\n\r\n", keep_alive=True
+)
+
+
+@pytest.mark.parametrize("stopped", [EMPTY, json_reply({"message": "not running"}, 409), json_reply({}, 500)])
+async def test_what_podman_would_stop_slowly_is_stopped_at_once(stopped: Reply) -> None:
+    async with connected({"HEAD /_ping": PODMAN, "POST /containers/*/stop": stopped}) as (docker, engine):
+        await the(docker).remove(force=True)
+        assert [f"{request.method} {request.target}" for request in engine.requests] == [
+            "POST /v1.41/containers/c/stop?t=0",
+            "DELETE /v1.41/containers/c?force=1&v=0",
+        ]
+        engine.requests.clear()
+        await the(docker).remove()
+        assert [request.method for request in engine.requests] == ["DELETE"]
+
+
+async def test_podman_is_not_asked_for_a_websocket() -> None:
+    async with connected({"HEAD /_ping": PODMAN}) as (docker, engine):
+        with pytest.raises(UnsupportedByEngine, match="Podman"):
+            await entered(the(docker).open_attach_websocket())
+        assert not engine.requests
+
+
+async def test_what_podman_is_still_tidying_up_is_removed_again() -> None:
+    removals = [json_reply({"message": "device busy"}, 500), json_reply({"message": "gone"}, 404)]
+    async with connected({"HEAD /_ping": PODMAN, "DELETE /containers/*": removals}) as (docker, engine):
+        async with docker.containers.open_run("a"):
+            engine.requests.clear()
+        assert [request.method for request in engine.requests] == ["POST", "DELETE"] * 2

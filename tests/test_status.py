@@ -55,6 +55,7 @@ def test_class_is_told_by_the_number(status: int, kind: type[APIError]) -> None:
         (b'{"cause":"x","message":"libpod says no","response":404}', "libpod says no"),
         (b'{"errorDetail":{"message":"in the detail"},"error":"outside"}', "in the detail"),
         (b"page not found\n", "page not found"),
+        (b"Not Found\n", "Not Found: the engine does not know this call"),
         (b"", "the engine gave no reason"),
         (b"  \r\n", "the engine gave no reason"),
         (b'{"message":""}', '{"message":""}'),

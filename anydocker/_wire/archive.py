@@ -72,6 +72,9 @@ class ArchiveInfo:
             raise ProtocolError(f"not a time: {shown(self.modified)}") from exc
 
 
+_STANDARD: Final = str.maketrans("-_", "+/")
+
+
 def parse_archive_info(header: str | None) -> ArchiveInfo:
     """
     Read the ``X-Docker-Container-Path-Stat`` field.
@@ -80,7 +83,8 @@ def parse_archive_info(header: str | None) -> ArchiveInfo:
         ProtocolError: It is missing, or not what it should be.
     """
     try:
-        document = loads(b64decode(header or "", validate=False))
+        # Podman writes it in the alphabet for URLs.
+        document = loads(b64decode((header or "").translate(_STANDARD), validate=False))
         return ArchiveInfo(
             name=value_at(document, "name", kind=str),
             size=value_at(document, "size", kind=int),

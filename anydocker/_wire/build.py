@@ -45,6 +45,10 @@ class Ulimit:
         """The engine's document."""
         return {"Name": self.name, "Soft": self.soft, "Hard": self.soft if self.hard is None else self.hard}
 
+    def text(self) -> str:
+        """What stands for it on a command line, and in Podman's parameters."""
+        return f"{self.name}={self.soft}:{self.soft if self.hard is None else self.hard}"
+
 
 @attrs.frozen(kw_only=True)
 class BuildLimits:
@@ -79,8 +83,9 @@ class BuildLimits:
     security_opt: Sequence[str] = ()
     isolation: str | None = None
 
-    def query(self) -> dict[str, QueryValue]:
-        """The engine's parameters."""
+    def query(self, *, podman: bool = False) -> dict[str, QueryValue]:
+        """The engine's parameters, as Docker wants them, or Podman."""
+        ulimits = check_items("ulimits", self.ulimits, "an Ulimit", Ulimit)
         return {
             "memory": self.memory,
             "memswap": self.memory_swap,
@@ -91,8 +96,8 @@ class BuildLimits:
             "cpusetcpus": self.cpuset_cpus,
             "cpusetmems": self.cpuset_mems,
             "cgroupparent": self.cgroup_parent,
-            "ulimits": _json([limit.document() for limit in check_items("ulimits", self.ulimits, "an Ulimit", Ulimit)]),
-            "securityopt": self.security_opt,
+            "ulimits": _json([limit.text() if podman else limit.document() for limit in ulimits]),
+            "securityopt": _json(self.security_opt) if podman else self.security_opt,
             "isolation": self.isolation,
         }
 
@@ -141,8 +146,9 @@ def build_query(
     squash: bool,
     limits: BuildLimits | None,
     outputs: Sequence[BuildOutput],
+    podman: bool,
 ) -> dict[str, QueryValue]:
-    """The parameters of a build, but for its context."""
+    """The parameters of a build, but for its context, as Docker wants them, or Podman."""
     check_texts("buildargs", buildargs, or_none=True)
     check_texts("labels", labels)
     check_texts("extra_hosts", extra_hosts)
@@ -162,6 +168,7 @@ def build_query(
             raise ValueError("outputs: an engine takes one output of a build")
     elif documents:
         raise ValueError("outputs is for builder='buildkit': the classic builder makes an image of the engine's")
+    hosts = [f"{host}:{address}" for host, address in (extra_hosts or {}).items()]
     return {
         "version": _VERSIONS[builder],
         "t": [str(ImageReference.parse_new(tag)) for tag in check_items("tags", tags, "a str", str)],
@@ -170,7 +177,7 @@ def build_query(
         "labels": _json(labels),
         "platform": platform,
         "networkmode": network,
-        "extrahosts": [f"{host}:{address}" for host, address in (extra_hosts or {}).items()],
+        "extrahosts": _json(hosts) if podman else hosts,
         "cachefrom": _json(check_items("cache_from", cache_from, "a str", str)),
         "nocache": no_cache or None,
         "pull": pull or None,
@@ -178,7 +185,7 @@ def build_query(
         "forcerm": force_rm,
         "squash": squash or None,
         "outputs": _json(documents),
-        **(limits or BuildLimits()).query(),
+        **(limits or BuildLimits()).query(podman=podman),
     }
 
 

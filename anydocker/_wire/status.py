@@ -46,6 +46,9 @@ def _message(body: bytes) -> str:
         message = _entry(candidate, "message")
         if isinstance(message, str) and message:
             return message
+    if text == "Not Found":
+        # All that Podman says.
+        return "Not Found: the engine does not know this call"
     return text[:_SHOWN] or "the engine gave no reason"
 
 

@@ -15,7 +15,7 @@ from anydocker._concurrency import CLEANUP_SECONDS, finish_within
 from anydocker._wire.container import requirements, with_address_of_its_own, with_variables
 from anydocker._wire.documents import name_at, texts_at
 from anydocker._wire.query import path_segment
-from anydocker.errors import Conflict, NotFound
+from anydocker.errors import Conflict, EngineFault, NotFound
 from anydocker.resources.container import Container
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def create_container(
     document = with_variables(document, await docker.config_proxies())
 
     async def undo(response: Response) -> None:
-        await _remove_for_good(Container(name_at(response.document()), docker=docker))
+        await _remove_for_good(docker, Container(name_at(response.document()), docker=docker))
 
     response = await docker.request(
         "POST",
@@ -68,7 +68,7 @@ async def open_created(
 ) -> AsyncGenerator[Container, None]:
     """Create a container, and remove it when the block ends, whatever state it is in."""
     container = await create_container(docker, document, name, platform)
-    remove = partial(_remove_for_good, container)
+    remove = partial(_remove_for_good, docker, container)
     try:
         yield container
     except Exception:
@@ -93,14 +93,16 @@ async def _in_its_own_time(remove: Callable[[], Awaitable[object]]) -> None:
         raise
 
 
-async def _remove_for_good(container: Container) -> None:
+async def _remove_for_good(docker: Docker, container: Container) -> None:
     """Remove a container in whatever state it is, also when somebody else is at it."""
+    # Podman's answer is a fault, when it is itself still tidying up after the process.
+    busy = (Conflict, EngineFault) if docker.is_podman else Conflict
     while True:
         try:
             await container.remove(force=True, volumes=True)
         except NotFound:
             return
-        except Conflict:
+        except busy:
             await anyio.sleep(_REMOVAL_PAUSE)
         else:
             return

@@ -29,10 +29,15 @@ OnCancel: TypeAlias = Literal["kill", "leave"]
 """What becomes of a command whose call is cancelled: it is killed in the container, or left alone."""
 
 _MARKER: Final = "ANYDOCKER_EXEC"
-# Children inherit the marker, so what the command has started goes with it. The killer has it only as an argument.
+# Children inherit the marker, so what the command has started goes with it. The killer has it only as an argument. It
+# looks again after it has killed: a process that was killed may have made another one since the list was taken.
 _KILLER: Final = """
-for process in /proc/[0-9]*; do
-    if grep -qs "$1" "$process/environ"; then kill -9 "${process#/proc/}"; fi
+for round in 1 2 3 4 5 6 7 8; do
+    killed=
+    for process in /proc/[0-9]*; do
+        if grep -qs "$1" "$process/environ"; then kill -9 "${process#/proc/}"; killed=1; fi
+    done
+    if [ -z "$killed" ]; then break; fi
 done
 exit 0
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from anydocker.testing._connection import Request as Request
 from anydocker.testing._engine import PrivateEngine as PrivateEngine
 from anydocker.testing._engine import private_engine as private_engine
+from anydocker.testing._kinds import EngineKind as EngineKind
 from anydocker.testing._registry import Registry as Registry
 from anydocker.testing._registry import local_registry as local_registry
 from anydocker.testing._replay import ReplayBackend as ReplayBackend
@@ -28,6 +29,7 @@ from anydocker.testing._unavailable import EngineUnavailable as EngineUnavailabl
 
 __all__ = (
     "BUSYBOX",
+    "EngineKind",
     "EngineUnavailable",
     "Handler",
     "PrivateEngine",

@@ -23,6 +23,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -44,6 +45,8 @@ _SHUTDOWN: Final = 30.0
 _PAUSE: Final = 0.02
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+# Podman puts the groups of all containers into this one, which cannot be chosen. Another Podman may be in it, too.
+_PODMANS: Final = "libpod_parent"
 
 
 @attrs.define(eq=False)
@@ -96,6 +99,8 @@ class Daemon:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     env=self._environment(self._directory),
+                    # Podman's monitor writes a file called oom where it is.
+                    cwd=self._directory,
                 )
 
     def _environment(self, directory: Path) -> Mapping[str, str]:
@@ -129,7 +134,8 @@ class Daemon:
             if self._process is not None and self.running():
                 _kill(self._process)
             if self._directory is not None:
-                _persist(lambda: _remove_cgroups(self.directory.name), f"the cgroup {self.directory.name}")
+                for group in (self.directory.name, *_groups_of_podman(self.directory)):
+                    _persist(partial(_remove_cgroups, group), f"the cgroup {group}")
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
 
@@ -145,6 +151,8 @@ class Daemon:
         self.kill()
         if self._directory is not None:
             _persist(lambda: _remove_directory(self.directory), f"the directory {self.directory}")
+            with suppress(OSError):
+                _remove_cgroups(_PODMANS)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -179,6 +187,10 @@ def _parent(pid: int) -> int | None:
         return None
     # The program's name, in parentheses, may itself hold spaces and parentheses.
     return int(stat.rpartition(b")")[2].split()[1])
+
+
+def _groups_of_podman(directory: Path) -> tuple[str, ...]:
+    return tuple(f"{_PODMANS}/libpod-{container.name}" for container in directory.glob("data/*-containers/*/"))
 
 
 def _remove_cgroups(name: str) -> None:

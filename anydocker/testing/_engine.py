@@ -16,6 +16,7 @@ from anyio.to_thread import run_sync
 
 from anydocker._concurrency import finish_within
 from anydocker.testing._daemon import Daemon
+from anydocker.testing._kinds import PROGRAMS, EngineKind, engine_command, socket_path
 from anydocker.testing._unavailable import find_programs, require_root
 
 __all__ = ("PrivateEngine", "private_engine")
@@ -24,21 +25,6 @@ __all__ = ("PrivateEngine", "private_engine")
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
 _PAUSE: Final = 0.02
-
-# An empty /run and /etc/docker: no containerd of the system to join, and nothing written that would stay.
-_SET_UP: Final = """
-set -e
-ip link set lo up
-mount -n -t tmpfs tmpfs /run
-mkdir -p /etc/docker
-mount -n -t tmpfs tmpfs /etc/docker
-if [ -n "$1" ]; then
-    mkdir -p "$2"
-    mount -n -t tmpfs -o "size=$1" tmpfs "$2"
-fi
-shift 2
-exec "$@"
-"""
 
 _NAMESPACES: Final = (
     "--mount",
@@ -104,10 +90,15 @@ class PrivateEngine:
 
 @asynccontextmanager
 async def private_engine(
-    *, options: Sequence[str] = (), disk_bytes: int | None = None, log_lines: int = 20
+    *,
+    kind: EngineKind = "docker",
+    overlay: Path | None = None,
+    options: Sequence[str] = (),
+    disk_bytes: int | None = None,
+    log_lines: int = 20,
 ) -> AsyncGenerator[PrivateEngine, None]:
     """
-    Run a private ``dockerd`` for the length of the block.
+    Run a private ``dockerd``, or Podman's service, for the length of the block.
 
     It has its own socket, directories, network, mounts and processes, and reads no configuration of the
     machine's, so it neither sees nor disturbs an engine that runs already. Leaving the block by any road
@@ -116,7 +107,10 @@ async def private_engine(
     cgroups stay.
 
     Args:
-        options: More flags for ``dockerd``, such as ``("--experimental",)``.
+        kind: ``"docker"``, or ``"podman"``.
+        overlay: The programs of another release: a directory with a ``usr`` in it, such as the unpacked packages
+            of a distribution, that this engine alone sees laid over this machine's.
+        options: More flags for its program, such as ``("--experimental",)`` for ``dockerd``.
         disk_bytes: Let it have no more than this for images and containers. They are in memory then, and a restart
             forgets them.
         log_lines: How many lines of the daemon's log an error shows.
@@ -128,33 +122,31 @@ async def private_engine(
         EngineUnavailable: The process is not root, a program is missing, or the daemon ended or did not
             answer within 60 seconds.
     """
-    daemon = Daemon("dockerd")
+    daemon = Daemon(PROGRAMS[kind])
 
     async def start() -> None:
-        await run_sync(_start, daemon, tuple(options), disk_bytes)
-        await _wait_for_answer(daemon, _socket(daemon.directory), log_lines)
+        await run_sync(_start, daemon, kind, overlay, tuple(options), disk_bytes)
+        await _wait_for_answer(daemon, socket_path(daemon.directory), log_lines)
 
     try:
         await start()
-        host = f"unix://{_socket(daemon.directory)}"
+        host = f"unix://{socket_path(daemon.directory)}"
         yield PrivateEngine(host=host, directory=daemon.directory, _daemon=daemon, _starting=start)
     finally:
         # finish_within is the shield.
         await finish_within(STOP_SECONDS, partial(run_sync, daemon.stop))  # noqa: ASYNC102
 
 
-def _socket(directory: Path) -> Path:
-    return directory / "d.sock"
-
-
-def _start(daemon: Daemon, options: tuple[str, ...], disk_bytes: int | None) -> None:
+def _start(
+    daemon: Daemon, kind: EngineKind, overlay: Path | None, options: tuple[str, ...], disk_bytes: int | None
+) -> None:
     require_root("a private engine")
-    unshare, dockerd, shell, *_ = find_programs("unshare", "dockerd", "sh", "nsenter", "ip", "mount", "iptables")
+    program = () if overlay else (PROGRAMS[kind],)
+    unshare, *_ = find_programs("unshare", "sh", "nsenter", "ip", "mount", "iptables", *program)
 
     def command(directory: Path) -> tuple[str, ...]:
         _forget_last_start(directory)
-        disk = (str(disk_bytes or ""), str(directory / "data"))
-        return (shell, "-c", _SET_UP, shell, *disk, *_command(dockerd, directory), *options)
+        return engine_command(kind, directory, overlay, options, disk_bytes)
 
     daemon.start(command, (unshare, *_NAMESPACES))
 
@@ -163,27 +155,6 @@ def _forget_last_start(directory: Path) -> None:
     """What a machine forgets when it is started anew. Process ids mean other processes now."""
     shutil.rmtree(directory / "exec", ignore_errors=True)
     (directory / "pid").unlink(missing_ok=True)
-
-
-def _command(dockerd: str, directory: Path) -> tuple[str, ...]:
-    configuration = directory / "daemon.json"
-    configuration.write_text("{}")
-    name = directory.name
-    # containerd's own grammar: no underscore beside another one, or at an end. Random names have them anywhere.
-    namespace = name.replace("_", "0")
-    return (
-        dockerd,
-        f"--config-file={configuration}",
-        f"--host=unix://{_socket(directory)}",
-        f"--data-root={directory / 'data'}",
-        f"--exec-root={directory / 'exec'}",
-        f"--pidfile={directory / 'pid'}",
-        f"--containerd-namespace={namespace}",
-        f"--containerd-plugins-namespace=plugins.{namespace}",
-        # Not systemd's driver, which would have the groups made outside of our reach.
-        "--exec-opt=native.cgroupdriver=cgroupfs",
-        f"--cgroup-parent=/{name}",
-    )
 
 
 async def _wait_for_answer(daemon: Daemon, socket: Path, log_lines: int) -> None:

@@ -6,14 +6,18 @@ on trio share them. They start when the first test asks for them. Where they can
 that is skipped for want of an engine would look like one that passed.
 
 Set ``ANYDOCKER_TEST_HOST`` to run the tests on an engine of your choice; the registry then listens on this
-machine's loopback address.
+machine's loopback address. Or set ``ANYDOCKER_TEST_KIND`` to ``podman``, to have a private Podman in the place of a
+private Docker; ``ANYDOCKER_TEST_OVERLAY`` to the directory with its programs, and ``ANYDOCKER_TEST_OPTIONS`` to more
+flags for it, as :func:`private_engine` takes them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterator
-from typing import Final
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final, Protocol
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -21,12 +25,28 @@ from anyio.to_thread import run_sync
 
 import anydocker
 from anydocker.testing._engine import PrivateEngine, private_engine
+from anydocker.testing._kinds import EngineKind
 from anydocker.testing._registry import Registry, local_registry
 from anydocker.testing._rootfs import BUSYBOX, busybox_rootfs
 
-__all__ = ("HOST_VARIABLE", "anydocker_engine", "anydocker_portal", "docker", "engine_host", "registry")
+__all__ = (
+    "HOST_VARIABLE",
+    "KIND_VARIABLE",
+    "OPTIONS_VARIABLE",
+    "OVERLAY_VARIABLE",
+    "StartEngine",
+    "anydocker_engine",
+    "anydocker_portal",
+    "docker",
+    "engine_host",
+    "registry",
+    "start_engine",
+)
 
 HOST_VARIABLE: Final = "ANYDOCKER_TEST_HOST"
+KIND_VARIABLE: Final = "ANYDOCKER_TEST_KIND"
+OVERLAY_VARIABLE: Final = "ANYDOCKER_TEST_OVERLAY"
+OPTIONS_VARIABLE: Final = "ANYDOCKER_TEST_OPTIONS"
 
 
 @pytest.fixture(scope="session")
@@ -36,13 +56,32 @@ def anydocker_portal() -> Iterator[BlockingPortal]:
         yield portal
 
 
+class StartEngine(Protocol):
+    """Starts a private engine with more flags for its program."""
+
+    def __call__(self, *, options: Sequence[str] = ()) -> AbstractAsyncContextManager[PrivateEngine]: ...
+
+
 @pytest.fixture(scope="session")
-def anydocker_engine(anydocker_portal: BlockingPortal) -> Iterator[PrivateEngine | None]:
+def start_engine() -> StartEngine:
+    """Starts a private engine of the kind that the session's tests run on: for tests that need one of their own."""
+    kind: EngineKind = "podman" if os.environ.get(KIND_VARIABLE) == "podman" else "docker"
+    overlay = os.environ.get(OVERLAY_VARIABLE)
+    given = tuple(os.environ.get(OPTIONS_VARIABLE, "").split())
+
+    def start(*, options: Sequence[str] = ()) -> AbstractAsyncContextManager[PrivateEngine]:
+        return private_engine(kind=kind, overlay=Path(overlay) if overlay else None, options=(*given, *options))
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def anydocker_engine(anydocker_portal: BlockingPortal, start_engine: StartEngine) -> Iterator[PrivateEngine | None]:
     """The session's private engine, or None where ``ANYDOCKER_TEST_HOST`` names another."""
     if os.environ.get(HOST_VARIABLE):
         yield None
         return
-    with anydocker_portal.wrap_async_context_manager(private_engine()) as engine:
+    with anydocker_portal.wrap_async_context_manager(start_engine()) as engine:
         yield engine
 
 

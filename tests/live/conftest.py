@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,70 @@ from anyio.to_thread import run_sync
 import anydocker
 from anydocker import Container, Docker
 from anydocker.testing import PrivateEngine, Registry, local_registry
+from tests.live.differences import Difference, engine_name, expected_difference
 from tests.live.docker_home import DockerHome
 from tests.live.engines_by_name import Engines, engines_by_name
 from tests.live.ssh_server import ssh_server
 
 PASSWORD: Final = ("alice", "s3cret")
+# The limit, in seconds, of a test that is expected to fail; it is cancelled ten seconds earlier.
+LIMIT_IN_VAIN: Final = 20.0
+BACKENDS: Final = ("asyncio", "asyncio+uvloop", "trio")
+# The name of the engine that is tested.
+ENGINE: Final = pytest.StashKey[str]()
+
+
+# -- what is known to be different on some engines
+
+
+async def _engine_name(host: str) -> str:
+    async with anydocker.connect(host) as client:
+        return await engine_name(client)
+
+
+# Before all others, one of which may be what the engine cannot do.
+@pytest.fixture(scope="session", autouse=True)
+def name_of_engine(request: pytest.FixtureRequest, engine_host: str, anydocker_portal: BlockingPortal) -> None:
+    request.config.stash[ENGINE] = anydocker_portal.call(_engine_name, engine_host)
+
+
+def _difference(item: pytest.Item) -> Difference | None:
+    """Why the test is listed, in differences.py, as one that fails on this engine; None where it is not."""
+    engine = item.config.stash.get(ENGINE, None)
+    if engine is None or not isinstance(item, pytest.Function):
+        return None
+    return expected_difference(engine, _names(item))
+
+
+def _names(item: pytest.Function) -> set[str]:
+    file = item.path.stem.removeprefix("test_")
+    case = item.callspec.id if hasattr(item, "callspec") else ""
+    case = "-".join(part for part in case.split("-") if part not in BACKENDS)
+    return {file, f"{file}::{item.originalname}", f"{file}::{item.originalname}[{case}]"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    if _difference(pyfuncitem) is not None:
+        pyfuncitem.add_marker(pytest.mark.timeout(LIMIT_IN_VAIN), append=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    difference = _difference(item)
+    if difference is None:
+        return report
+    if report.when == "teardown":
+        # A test that ends half-way leaves things behind; they have been removed.
+        report.outcome = "passed"
+    elif report.failed:
+        report.outcome, report.wasxfail = "skipped", difference.reason
+    elif report.when == "call" and not difference.sometimes:
+        report.outcome, report.longrepr = "failed", f"listed in differences.py, but passes: {difference.reason}"
+    return report
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ async def test_detach_keys(docker: Docker) -> None:
 
 
 async def test_refusals(docker: Docker) -> None:
-    with pytest.raises(NotFound, match="No such container"):
+    with pytest.raises(NotFound, match="(?i)no such container"):
         async with docker.containers.container("nothing-of-that-name").open_attach_websocket():
             raise AssertionError
     async with created(docker, "sleep", "86400") as container:

@@ -39,10 +39,14 @@ async def pull(docker: Docker, name: str, auth: Credentials | None = None) -> No
 
 async def test_no_or_wrong_password(docker: Docker, home: DockerHome, private_image: str) -> None:
     for auth in (None, Credentials(username=USER, password="wrong")):
-        with pytest.raises(anydocker.APIError, match="no basic auth credentials|unauthorized"):
+        with pytest.raises(
+            anydocker.APIError, match="(?i)no basic auth credentials|unauthorized|authentication required"
+        ):
             await docker.images.pull(private_image, auth=auth)
     await docker.images.image("busybox").tag(private_image)
-    with pytest.raises((PushFailed, anydocker.APIError), match="no basic auth credentials|unauthorized") as caught:
+    with pytest.raises(
+        (PushFailed, anydocker.APIError), match="(?i)no basic auth credentials|unauthorized|authentication required"
+    ) as caught:
         await docker.images.push(private_image, auth=Credentials(username=USER, password="wr0ng-secret"))
     assert "wr0ng-secret" not in f"{caught.value!r} {caught.value}"
     await docker.images.image(private_image).remove()
@@ -71,7 +75,9 @@ async def test_helpers(docker: Docker, home: DockerHome, private_image: str) -> 
 async def test_build_from_a_private_base(docker: Docker, home: DockerHome, private_image: str) -> None:
     host = private_image.partition("/")[0]
     text = f"FROM {private_image}\nCMD true"
-    with pytest.raises(anydocker.DockerError, match="no basic auth credentials|unauthorized"):
+    with pytest.raises(
+        anydocker.DockerError, match="(?i)no basic auth credentials|unauthorized|authentication required"
+    ):
         await docker.images.build(dockerfile_text=text)
     home.configure(auths={host: entry()})
     image = await docker.images.build(dockerfile_text=text)

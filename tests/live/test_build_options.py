@@ -408,5 +408,5 @@ async def test_a_private_base_image_without_the_right_credentials(
     docker: Docker, closed_registry: Registry, private_base: str, password: str | None
 ) -> None:
     auth = {closed_registry.address: Credentials(username="alice", password=password)} if password else {}
-    with pytest.raises(BuildFailed, match="(?i)no basic auth credentials|unauthorized|denied"):
+    with pytest.raises(BuildFailed, match="(?i)no basic auth credentials|unauthorized|denied|authentication required"):
         await docker.images.build(dockerfile_text=f"FROM {private_base}", auth=auth)

@@ -552,9 +552,11 @@ async def test_volumes_from_another_container(docker: Docker, label: str, volume
     await other.remove()
 
 
-async def test_a_bind_of_what_does_not_exist(docker: Docker) -> None:
-    with pytest.raises(APIError, match="/no/such/directory"):
-        await docker.containers.create("busybox", WAITS, mounts=[Mount("/m", "/no/such/directory", type="bind")])
+async def test_a_bind_of_what_does_not_exist(docker: Docker, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    with pytest.raises(APIError, match=missing):
+        async with docker.containers.open_run("busybox", WAITS, mounts=[Mount("/m", missing, type="bind")]):
+            raise AssertionError
 
 
 # -- ports

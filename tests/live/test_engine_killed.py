@@ -15,7 +15,8 @@ from anyio.to_thread import run_sync
 
 import anydocker
 from anydocker import BodyStream, ConnectError, Container, Docker, TruncatedStream
-from anydocker.testing import BUSYBOX, PrivateEngine, busybox_rootfs, private_engine
+from anydocker.testing import BUSYBOX, PrivateEngine, busybox_rootfs
+from anydocker.testing.fixtures import StartEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -26,8 +27,8 @@ PATIENCE = 20.0
 
 
 @asynccontextmanager
-async def doomed() -> AsyncGenerator[tuple[PrivateEngine, Docker], None]:
-    async with private_engine() as engine:
+async def doomed(start_engine: StartEngine) -> AsyncGenerator[tuple[PrivateEngine, Docker], None]:
+    async with start_engine() as engine:
         async with anydocker.connect(engine.host) as client:
             await client.images.import_(await run_sync(busybox_rootfs), repository=BUSYBOX)
             yield engine, client
@@ -222,9 +223,9 @@ async def use(
         errors[use.__name__] = None
 
 
-async def test_everyone_who_uses_an_engine_learns_that_it_is_gone() -> None:
+async def test_everyone_who_uses_an_engine_learns_that_it_is_gone(start_engine: StartEngine) -> None:
     errors: dict[str, Exception | None] = {}
-    async with doomed() as (engine, docker):
+    async with doomed(start_engine) as (engine, docker):
         config = {"Healthcheck": {"Test": ["CMD", "true"], "Interval": 10**12}}
         container = await docker.containers.create("busybox", ["sleep", "1000"], network="none", config=config)
         await container.start()
@@ -248,8 +249,8 @@ def is_right(error: Exception | None) -> bool:
     return isinstance(error, TruncatedStream | ConnectError)
 
 
-async def test_kept_connections_to_an_engine_that_is_gone_are_dropped() -> None:
-    async with doomed() as (engine, client):
+async def test_kept_connections_to_an_engine_that_is_gone_are_dropped(start_engine: StartEngine) -> None:
+    async with doomed(start_engine) as (engine, client):
         async with create_task_group() as group:
             for _ in range(5):
                 group.start_soon(client.version)

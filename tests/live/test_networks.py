@@ -116,7 +116,7 @@ async def test_a_name_that_is_taken(docker: Docker, network: Network) -> None:
 
 
 async def test_create_is_refused(docker: Docker, network: Network, label: str) -> None:
-    with pytest.raises(APIError, match=r"(?i)overlaps"):
+    with pytest.raises(APIError, match=r"(?i)overlaps|already used"):
         await docker.networks.create(f"{label}-2", ipam=Ipam([IpamPool("10.213.5.0/24")]))
     with pytest.raises(NotFound, match=f"{label}-none"):
         await docker.networks.create(f"{label}-2", config_from=f"{label}-none")

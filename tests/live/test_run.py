@@ -258,7 +258,7 @@ async def test_a_missing_image_is_pulled_once(docker: Docker, pullable: str) -> 
 
 
 async def test_the_policy_never(docker: Docker, pullable: str) -> None:
-    with pytest.raises(NotFound, match="No such image"):
+    with pytest.raises(NotFound, match="(?i)no such image"):
         await docker.containers.run(pullable, ["true"], pull="never", network="none")
     assert not await docker.images.list(filters={"reference": pullable})
 
@@ -271,15 +271,17 @@ async def test_the_policy_always(docker: Docker, pullable: str) -> None:
 
 async def test_one_error_says_that_it_is_missing_and_cannot_be_pulled(docker: Docker, registry: Registry) -> None:
     name = f"{registry.address}/app:none"
-    with pytest.raises(NotFound, match=f"No such image: {name}; and it could not be pulled: .*unknown") as caught:
+    with pytest.raises(
+        NotFound, match=f"(?i)no such image: {name}.*; and it could not be pulled: .*(unknown|not found)"
+    ) as caught:
         await docker.containers.run(name, ["true"])
     assert caught.value.__cause__ is not None
-    with pytest.raises(NotFound, match="No such image: .*; and it could not be pulled: .*refused"):
+    with pytest.raises(NotFound, match="(?i)no such image: .*; and it could not be pulled: .*refused"):
         await docker.containers.run("127.0.0.1:1/app", ["true"])
 
 
 async def test_a_missing_image_behind_a_password(docker: Docker, closed_registry: Registry) -> None:
-    with pytest.raises((NotFound, Unauthorized), match="No such image.*; and it could not be pulled"):
+    with pytest.raises((NotFound, Unauthorized), match="(?i)no such image.*; and it could not be pulled"):
         await docker.containers.run(f"{closed_registry.address}/app", ["true"])
 
 
@@ -290,5 +292,5 @@ async def test_a_missing_image_whose_name_is_malformed(docker: Docker) -> None:
 
 
 async def test_a_missing_image_by_id(docker: Docker) -> None:
-    with pytest.raises(NotFound, match="No such image"):
+    with pytest.raises(NotFound, match="(?i)no such image"):
         await docker.containers.run("sha256:" + "0" * 64, ["true"])

@@ -17,7 +17,8 @@ from anyio.streams.text import TextReceiveStream
 
 import anydocker
 from anydocker import ConnectError, TLSConfig, TruncatedStream
-from anydocker.testing import BUSYBOX, busybox_rootfs, private_engine
+from anydocker.testing import BUSYBOX, busybox_rootfs
+from anydocker.testing.fixtures import StartEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -63,7 +64,7 @@ async def relay(command: Sequence[str]) -> AsyncGenerator[int, None]:
 
 
 @asynccontextmanager
-async def running(directory: Path) -> AsyncGenerator[TLSEngine, None]:
+async def running(start_engine: StartEngine, directory: Path) -> AsyncGenerator[TLSEngine, None]:
     write_certificates(directory)
     options = (
         f"--host=tcp://127.0.0.1:{PORT}",
@@ -75,7 +76,7 @@ async def running(directory: Path) -> AsyncGenerator[TLSEngine, None]:
     script = (sys.executable, str(RELAY))
     between = str(directory / "relay.sock")
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(private_engine(options=options))
+        engine = await stack.enter_async_context(start_engine(options=options))
         await stack.enter_async_context(relay(engine.inside((*script, between, f"127.0.0.1:{PORT}"))))
         port = await stack.enter_async_context(relay((*script, "127.0.0.1:0", between)))
         plain = (*script, "127.0.0.1:0", engine.host.removeprefix("unix://"))
@@ -86,9 +87,11 @@ async def running(directory: Path) -> AsyncGenerator[TLSEngine, None]:
 
 
 @pytest.fixture(scope="session")
-def tls_engine(anydocker_portal: BlockingPortal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSEngine]:
+def tls_engine(
+    start_engine: StartEngine, anydocker_portal: BlockingPortal, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TLSEngine]:
     directory = tmp_path_factory.mktemp("tls")
-    with anydocker_portal.wrap_async_context_manager(running(directory)) as engine:
+    with anydocker_portal.wrap_async_context_manager(running(start_engine, directory)) as engine:
         yield engine
 
 

@@ -14,7 +14,7 @@ from anydocker._concurrency import hidden_task_group
 from anydocker._wire.checks import check_type
 from anydocker._wire.documents import value_at
 from anydocker._wire.query import encode_timestamp
-from anydocker.errors import ContainerFailed, TruncatedStream
+from anydocker.errors import ContainerFailed, TruncatedStream, UnsupportedByEngine
 from anydocker.resources._conversation import SETTLE_SECONDS, Input, check_input, converse
 from anydocker.resources.container._state import ContainerState
 from anydocker.streams import (
@@ -248,7 +248,7 @@ class ContainerOutput(ContainerState):
 
         ``GET /containers/{id}/attach/ws`` (``ContainerAttachWebsocket``). It takes the extra ``anydocker[websocket]``.
         Its end is marked, so a cut never looks like one; but standard output and standard error come together, and
-        standard input cannot be closed. Podman has no such endpoint.
+        standard input cannot be closed.
 
         Args:
             stdin: Connect its standard input, if it was created with ``stdin=True``.
@@ -262,11 +262,14 @@ class ContainerOutput(ContainerState):
 
         Raises:
             MissingExtra: wsproto is not installed.
+            UnsupportedByEngine: It is Podman, which has no such call. Nothing was sent.
             NotFound: There is no such container.
             Conflict: It is suspended.
             ProtocolError: What answers does not speak WebSocket.
         """
         decoder = websocket_decoder()
+        if self._docker.is_podman:
+            raise UnsupportedByEngine("Podman cannot attach over a WebSocket: use open_attach()")
         query = {
             "stream": True,
             "stdin": stdin,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import attrs
 
 from anydocker._wire.container import PortKey, port_key
 from anydocker._wire.documents import name_at, objects_at, section_at, shown, texts_at, value_at
-from anydocker.errors import ProtocolError, TruncatedStream, Unhealthy
+from anydocker.errors import APIError, ProtocolError, TruncatedStream, Unhealthy
 from anydocker.resources.container._base import ContainerBase
 from anydocker.streams import PendingExit
 
@@ -160,6 +160,10 @@ class ContainerState(ContainerBase):
 
         If cancelled: it may have been removed.
         """
+        if force and self._docker.is_podman:
+            # It would give the process ten seconds to heed SIGTERM. After a kill it is not done with the container yet.
+            with suppress(APIError):
+                await self._act("stop", t=0)
         query = {"force": force, "v": volumes}
         await self._docker.request("DELETE", self._path, query=query)
 

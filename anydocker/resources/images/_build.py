@@ -201,6 +201,7 @@ class ImageBuild:
             squash=squash,
             limits=limits,
             outputs=outputs,
+            podman=self._docker.is_podman,
         )
         check_type("auth", auth, "a mapping of hosts to Credentials", Mapping)
         for credentials in (auth or {}).values():
