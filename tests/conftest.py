@@ -74,8 +74,9 @@ HEAD_START: Final = 10.0
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     if iscoroutinefunction(pyfuncitem.obj):
         marker = pyfuncitem.get_closest_marker("timeout")
-        limit = float(pyfuncitem.config.getini("timeout") if marker is None else marker.args[0])
-        pyfuncitem.obj = within(limit - HEAD_START, pyfuncitem.obj)
+        limit = pyfuncitem.config.getini("timeout") if marker is None else marker.args[0]
+        if limit:
+            pyfuncitem.obj = within(float(limit) - HEAD_START, pyfuncitem.obj)
 
 
 def pytest_report_header() -> str:

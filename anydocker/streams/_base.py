@@ -134,6 +134,7 @@ class Stream(ABC, Generic[T]):
     async def aclose(self) -> None:
         """Close the connection at once. The block that opened the stream does this."""
         self._ready = iter(())
+        self._ended = False  # a stream that is closed says so, even if it had ended
         await self._close()
 
     @abstractmethod

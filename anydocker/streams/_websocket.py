@@ -50,6 +50,7 @@ class WebSocketStream(Stream[bytes]):
         self._torn = False
 
     async def _receive_batch(self) -> list[bytes]:
+        self._body.check_open()
         if not self._decoded and not self._decoder.closed:
             self._decoded = await self._receive_content()
         if self._decoder.has_answers:

@@ -53,7 +53,7 @@ async def test_from_text(docker: Docker, tag: str, cli: CLI) -> None:
     assert await shown(docker, tag, "cat", "/made") == f"{tag}\n"
     logs = [log for event in events if event.trace for log in event.trace.logs]
     assert sorted((log.stream, log.data.decode()) for log in logs) == [("stderr", "ünd\n"), ("stdout", "making\n")]
-    assert "making\n" in [event.text for event in events]
+    assert "making\n" in "".join(event.text for event in events)
     assert image.log is not None
     assert {"making", "ünd", f"[2/2] RUN echo {tag} > /made; echo making; echo ünd >&2"} < {*image.log.splitlines()}
     assert [event.image_id for event in events if event.image_id] == [image.id]

@@ -343,6 +343,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "Docker.version": call(lambda d: d.version()),
     "Docker.info": call(lambda d: d.info()),
     "Docker.df": call(lambda d: d.df()),
+    "Docker.config_proxies": call(lambda d: d.config_proxies()),
     "Docker.login": call(lambda d: d.login("127.0.0.1:5000", username="alice", password="secret")),
     "Docker.open_events": block(lambda d: d.open_events(), drain),
     "Docker.request": call(undoable),
