@@ -166,7 +166,7 @@ async def _follow_events(docker: anydocker.Docker, count: int) -> Figures:
 _LOADS: Final[Mapping[str, Load]] = {
     "logs followed at a time": Load(_follow_logs, 1000, 100, 1.0, scripted=False),
     "commands in turn": Load(_execute, 10_000, 500, 0.1, scripted=True),
-    "containers run at a time": Load(_run, 200, 10, 0.2, scripted=False),
+    "containers run at a time": Load(_run, 200, 10, 1.0, scripted=False),
     "events": Load(_follow_events, 3600 * _EVENTS_PER_SECOND, 3000, 0.1, scripted=True),
 }
 

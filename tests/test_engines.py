@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 
 from tests.live import differences
 from tests.live.differences import DIFFERENCES, Difference, expected_difference
-from tools.engines import Result, read, table
 
 LIVE = Path(differences.__file__).parent
+# tools is no package, and its directory not on the path: the package under test is the one that is installed.
+TOOL = runpy.run_path(str(LIVE.parents[1] / "tools" / "engines.py"))
+Result, read, table = TOOL["Result"], TOOL["read"], TOOL["table"]
 
 
 def existing() -> set[str]:

@@ -429,9 +429,13 @@ filterwarnings = error
 
 
 @pytest.fixture
-def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A test suite with the conftest of this one."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(anydocker.__file__).parents[1]))
+def inner(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> pytest.Pytester:
+    """A test suite with the conftest of this one, and what that imports."""
+    library = tmp_path_factory.mktemp("library")
+    (library / "tests").symlink_to(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", f"{Path(anydocker.__file__).parents[1]}:{library}")
     monkeypatch.delenv("ANYDOCKER_REQUIRE_LIVE", raising=False)
     pytester.makeini(INNER_INI)
     pytester.makeconftest(CONFTEST)

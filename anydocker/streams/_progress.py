@@ -235,7 +235,8 @@ class BuildDecoder(ProgressDecoder[BuildEvent]):
         self._texts = defaultdict[tuple[str, str], Any](partial(getincrementaldecoder("utf-8"), "replace"))
 
     def _unreadable(self, documents: list[Any]) -> list[Any]:
-        return [raw for raw in documents if type(raw) is not dict or not _decodes(cast("dict[str, Any]", raw))]
+        bad = [raw for raw in documents if type(raw) is not dict or raw.get("id") == _TRACE]
+        return [raw for raw in bad if type(raw) is not dict or not _decodes(cast("dict[str, Any]", raw))]
 
     def _failed(self, raw: dict[str, Any]) -> StreamError:
         failure = super()._failed(raw)
@@ -243,7 +244,7 @@ class BuildDecoder(ProgressDecoder[BuildEvent]):
         return BuildFailed(failure.message, int(code[1]), failure.log) if code else failure
 
     def _remember(self, documents: list[dict[str, Any]], size: int) -> None:
-        if any("aux" in raw and "id" in raw for raw in documents):
+        if [raw for raw in documents if "aux" in raw]:
             documents = [self._as_text(raw) for raw in documents]
             size = sum(len(text_at(raw, "stream")) for raw in documents)
         super()._remember(documents, size)

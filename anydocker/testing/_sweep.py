@@ -47,7 +47,7 @@ class Stepped(Awaitable[T], Generic[T]):
             self._come_to("waiting")
             try:
                 value = yield waits_for
-            except BaseException as exc:  # noqa: BLE001 - it is the operation's
+            except BaseException as exc:  # noqa: ASYNC103, BLE001 - it is the operation's
                 resume = partial(self._operation.throw, exc)
             else:
                 resume = partial(self._operation.send, value)
