@@ -27,7 +27,6 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_-]*")
 _NUMBERS: Final = range(-(2**63), 2**64)
 _REPR: Final = Repr()
 _REPR.maxlevel = 2
-_ARRAY: Final[type[Any]] = list
 _NAMES: Final[dict[type, str]] = {
     dict: "an object",
     list: "an array",
@@ -47,9 +46,9 @@ def value_at(document: object, *keys: str, kind: type[T]) -> T:
     value: Any = document
     for key in keys:
         value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
-    # To Python, true is a number.
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ProtocolError(f"expected {_NAMES[kind]}{_place(keys)}, not {shown(value)}: {shown(document)}")
+    # JSON has no subclasses, but to Python true is a number.
+    if type(value) is not kind:
+        raise _unexpected(document, keys, kind, value)
     return value
 
 
@@ -111,14 +110,27 @@ def name_at(document: object, key: str = "Id", *, allow_slash: bool = False) -> 
 
 
 def _items(document: object, keys: tuple[str, ...], kind: type[T], what: str) -> list[T]:
-    above = cast("dict[str, Any]", value_at(document, *keys[:-1], kind=dict)) if keys else {"": document}
-    if above.get(keys[-1] if keys else "") is None:
+    values: Any = document
+    if keys:
+        above = cast("dict[str, Any]", value_at(document, *keys[:-1], kind=dict))
+        values = above.get(keys[-1])
+    if values is None:
         return []
-    values = value_at(document, *keys, kind=_ARRAY)
-    for value in values:
-        if not isinstance(value, kind):
-            raise ProtocolError(f"expected an array of {what}{_place(keys)}, not one with {shown(value)}")
+    if not _is_array(values):
+        raise _unexpected(document, keys, list, values)
+    # All at once: a listing has thousands.
+    if not {*map(type, values)} <= {kind}:
+        wrong = next(value for value in values if type(value) is not kind)
+        raise ProtocolError(f"expected an array of {what}{_place(keys)}, not one with {shown(wrong)}")
     return cast("list[T]", values)
+
+
+def _is_array(value: object) -> bool:
+    return type(value) is list
+
+
+def _unexpected(document: object, keys: tuple[str, ...], kind: type, value: object) -> ProtocolError:
+    return ProtocolError(f"expected {_NAMES[kind]}{_place(keys)}, not {shown(value)}: {shown(document)}")
 
 
 def _place(keys: tuple[str, ...]) -> str:

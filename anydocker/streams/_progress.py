@@ -23,6 +23,7 @@ __all__ = ("BuildDecoder", "BuildEvent", "BuildStream", "Progress", "ProgressDec
 _KEPT_LOG: Final = 256 * 1024
 # The id of an event of BuildKit's.
 _TRACE: Final = "moby.buildkit.trace"
+_IMAGE: Final = "moby.image.id"
 # How BuildKit ends the message of a RUN that failed. The command stands before it, and may hold the same words.
 _EXIT_CODE: Final = re.compile(r".*\bexit code: (\d+)", re.DOTALL)
 
@@ -244,7 +245,7 @@ class BuildDecoder(ProgressDecoder[BuildEvent]):
         return BuildFailed(failure.message, int(code[1]), failure.log) if code else failure
 
     def _remember(self, documents: list[dict[str, Any]], size: int) -> None:
-        if [raw for raw in documents if "aux" in raw]:
+        if [raw for raw in documents if raw.get("id") == _TRACE or raw.get("id") == _IMAGE]:
             documents = [self._as_text(raw) for raw in documents]
             size = sum(len(text_at(raw, "stream")) for raw in documents)
         super()._remember(documents, size)
