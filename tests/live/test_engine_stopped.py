@@ -109,7 +109,8 @@ async def test_the_callers_deadline_ends_calls_to_an_engine_that_is_stopped(star
                                 await d.ping()
                     assert d.statistics().idle_connections == 0
                 with fail_after(PATIENCE):
-                    assert (await samples.receive()).id == container.id
+                    # Podman 4 names nobody.
+                    assert (await samples.receive()).id in {container.id, ""}
                     # Answers to the calls of before reach nobody: each of these gets its own.
                     async with create_task_group() as group:
                         for n in range(30):
