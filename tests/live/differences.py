@@ -192,10 +192,13 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
     Difference(
         ("podman-*",),
         "It keeps all events in a file, tells of each a moment later, and leaves out some of the past.",
-        (
-            "events_resumed::test_each_event_comes_once_however_often_it_is_cut",
-            "events_resumed::test_more_than_the_engine_keeps_is_a_gap",
-        ),
+        ("events_resumed::test_more_than_the_engine_keeps_is_a_gap",),
+    ),
+    Difference(
+        ("podman-*",),
+        "It keeps all events in a file, tells of each a moment later, and leaves out some of the past.",
+        ("events_resumed::test_each_event_comes_once_however_often_it_is_cut",),
+        sometimes=True,
     ),
     Difference(
         ("podman-4.*",),
