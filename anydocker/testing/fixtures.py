@@ -57,9 +57,11 @@ def anydocker_portal() -> Iterator[BlockingPortal]:
 
 
 class StartEngine(Protocol):
-    """Starts a private engine with more flags for its program."""
+    """Starts a private engine with more flags for its program, or with a small disk."""
 
-    def __call__(self, *, options: Sequence[str] = ()) -> AbstractAsyncContextManager[PrivateEngine]: ...
+    def __call__(
+        self, *, options: Sequence[str] = (), disk_bytes: int | None = None
+    ) -> AbstractAsyncContextManager[PrivateEngine]: ...
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +71,11 @@ def start_engine() -> StartEngine:
     overlay = os.environ.get(OVERLAY_VARIABLE)
     given = tuple(os.environ.get(OPTIONS_VARIABLE, "").split())
 
-    def start(*, options: Sequence[str] = ()) -> AbstractAsyncContextManager[PrivateEngine]:
-        return private_engine(kind=kind, overlay=Path(overlay) if overlay else None, options=(*given, *options))
+    def start(
+        *, options: Sequence[str] = (), disk_bytes: int | None = None
+    ) -> AbstractAsyncContextManager[PrivateEngine]:
+        laid_over = Path(overlay) if overlay else None
+        return private_engine(kind=kind, overlay=laid_over, options=(*given, *options), disk_bytes=disk_bytes)
 
     return start
 

@@ -14,7 +14,8 @@ from anyio.to_thread import run_sync
 
 import anydocker
 from anydocker import BuildFailed, Docker, DockerError, EngineFault, ExecFailed, LoadFailed, PullFailed
-from anydocker.testing import BUSYBOX, busybox_rootfs, local_registry, private_engine
+from anydocker.testing import BUSYBOX, busybox_rootfs, local_registry
+from anydocker.testing.fixtures import StartEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -38,9 +39,9 @@ def tar_of(**members: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def small_engine() -> AsyncGenerator[tuple[Docker, str, bytes], None]:
+async def small_engine(start_engine: StartEngine) -> AsyncGenerator[tuple[Docker, str, bytes], None]:
     """An engine with a small disk, the name of an image that it can pull, and the same image saved."""
-    async with private_engine(disk_bytes=DISK) as engine, local_registry(engine) as registry:
+    async with start_engine(disk_bytes=DISK) as engine, local_registry(engine) as registry:
         async with anydocker.connect(engine.host) as d:
             await d.images.import_(await run_sync(busybox_rootfs), repository=BUSYBOX)
             image = await d.images.import_(tar_of(large=LARGE), repository=f"{registry.address}/large:1")
@@ -55,8 +56,8 @@ async def small_engine() -> AsyncGenerator[tuple[Docker, str, bytes], None]:
 FILL = "dd if=/dev/zero of=/full bs=1M count=$(($(df -m / | awk 'END { print $4 }') - 3)) 2> /dev/null"
 
 
-async def test_what_finds_no_room_fails_and_says_so() -> None:
-    async with small_engine() as (d, name, saved):
+async def test_what_finds_no_room_fails_and_says_so(start_engine: StartEngine) -> None:
+    async with small_engine(start_engine) as (d, name, saved):
         async with d.containers.open_run("busybox", ["sleep", "1000"], network="none") as container:
             await container.exec(["sh", "-c", FILL])
             dockerfile = b"FROM busybox\nCOPY large /\n"
@@ -92,8 +93,8 @@ async def test_what_finds_no_room_fails_and_says_so() -> None:
         assert d.statistics().open_streams == 0
 
 
-async def test_an_engine_that_ran_full_can_be_started_again() -> None:
-    async with private_engine(disk_bytes=DISK) as engine, anydocker.connect(engine.host) as d:
+async def test_an_engine_that_ran_full_can_be_started_again(start_engine: StartEngine) -> None:
+    async with start_engine(disk_bytes=DISK) as engine, anydocker.connect(engine.host) as d:
         await d.images.import_(await run_sync(busybox_rootfs), repository=BUSYBOX)
         with fail_after(PATIENCE):
             container = await d.containers.create("busybox", ["sleep", "1000"], network="none")

@@ -116,6 +116,9 @@ async def wait_healthy(docker: Docker, container: Container, ready: Callable[[],
 
 
 async def stop(docker: Docker, container: Container, ready: Callable[[], None]) -> None:
+    # One of its own, since Podman does nothing else with what it stops.
+    container = await docker.containers.create("busybox", ["sleep", "1000"], network="none")
+    await container.start()
     ready()
     # Its process is the first of its namespace, and so heeds no SIGTERM.
     await container.stop(grace_seconds=1000)

@@ -23,6 +23,8 @@ PROXIES = {
     "ftpProxy": "",
     "allProxy": "socks5://proxy.example",
 }
+# Keeps in the image what a step of the build sees.
+SHOW = "FROM busybox\nRUN env | grep -i proxy > /proxies\n"
 
 
 @pytest.fixture
@@ -53,6 +55,12 @@ async def environment(docker: Docker, container_id: str) -> set[str]:
     return {*document["Config"]["Env"]}
 
 
+async def proxies(docker: Docker, image: str) -> set[str]:
+    """What the build of an image saw."""
+    done = await docker.containers.run(image, ["cat", "/proxies"], network="none")
+    return {*done.stdout.decode().splitlines()}
+
+
 async def test_a_container_gets_what_the_command_line_gives(client: Docker, cli: CLI) -> None:
     theirs = await cli("create", "-e", "HTTP_PROXY=mine", "-e", "no_proxy", "-e", "A=1", "busybox", "true")
     env = {"HTTP_PROXY": "mine", "no_proxy": None, "A": "1"}
@@ -71,27 +79,25 @@ async def test_a_build_gets_what_the_command_line_gives(
     client: Docker, cli: CLI, tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-    text = "FROM busybox\nRUN env | grep -i proxy | sort > /proxies\n"
     context = tmp_path / "context"
     await run_sync(context.mkdir)
-    await run_sync((context / "Dockerfile").write_text, text)
+    await run_sync((context / "Dockerfile").write_text, SHOW)
     arguments = ("--build-arg", "https_proxy=mine", "--network", "none", "--no-cache", "--tag", f"{tag}-theirs")
     await cli("build", *arguments, str(context))
-    buildargs = {"https_proxy": "mine"}
     await client.images.build(
-        dockerfile_text=text, buildargs=buildargs, network="none", no_cache=True, tags=[f"{tag}-ours"]
+        dockerfile_text=SHOW, buildargs={"https_proxy": "mine"}, network="none", no_cache=True, tags=[f"{tag}-ours"]
     )
+    theirs, ours = [await proxies(client, f"{tag}-{name}") for name in ("theirs", "ours")]
+    assert theirs == ours
+    assert {"https_proxy=mine", "HTTPS_PROXY=http://proxy.example:3129"} < ours
+
+
+async def test_a_build_by_buildkit_gets_them(client: Docker, tag: str) -> None:
     await client.images.build(
-        dockerfile_text=text, buildargs=buildargs, network="none", tags=[f"{tag}-kit"], builder="buildkit"
+        dockerfile_text=SHOW, buildargs={"https_proxy": "mine"}, network="none", tags=[tag], builder="buildkit"
     )
-    found = [
-        (await client.containers.run(f"{tag}-{name}", ["cat", "/proxies"], network="none")).stdout.decode()
-        for name in ("theirs", "ours", "kit")
-    ]
-    assert found[0] == found[1]
-    assert {"https_proxy=mine", "HTTPS_PROXY=http://proxy.example:3129"} < {*found[0].splitlines()}
     # To BuildKit both are one.
-    assert {"https_proxy=mine", "HTTPS_PROXY=mine", "no_proxy=localhost,.example"} < {*found[2].splitlines()}
+    assert {"https_proxy=mine", "HTTPS_PROXY=mine", "no_proxy=localhost,.example"} < await proxies(client, tag)
 
 
 async def test_replace_does_not_look_at_them(client: Docker, label: str, tmp_path: Path) -> None:
