@@ -7,7 +7,7 @@ from codecs import getincrementaldecoder
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
@@ -21,6 +21,7 @@ __all__ = ("BuildDecoder", "BuildEvent", "BuildStream", "Progress", "ProgressDec
 
 # Bytes of documents that are kept for the log.
 _KEPT_LOG: Final = 256 * 1024
+_OBJECT: Final[type[Any]] = dict
 # The id of an event of BuildKit's.
 _TRACE: Final = "moby.buildkit.trace"
 _IMAGE: Final = "moby.image.id"
@@ -236,8 +237,8 @@ class BuildDecoder(ProgressDecoder[BuildEvent]):
         self._texts = defaultdict[tuple[str, str], Any](partial(getincrementaldecoder("utf-8"), "replace"))
 
     def _unreadable(self, documents: list[Any]) -> list[Any]:
-        bad = [raw for raw in documents if type(raw) is not dict or raw.get("id") == _TRACE]
-        return [raw for raw in bad if type(raw) is not dict or not _decodes(cast("dict[str, Any]", raw))]
+        bad = [raw for raw in documents if type(raw) is not _OBJECT or raw.get("id") == _TRACE]
+        return [raw for raw in bad if type(raw) is not _OBJECT or not _decodes(raw)]
 
     def _failed(self, raw: dict[str, Any]) -> StreamError:
         failure = super()._failed(raw)
