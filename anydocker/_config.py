@@ -9,7 +9,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from anydocker._endpoint import config_directory, parse_object
+from anydocker._endpoint import config_directory, read_object
 from anydocker.errors import ConfigError
 
 __all__ = ("read_config",)
@@ -27,15 +27,4 @@ async def read_config(environ: Mapping[str, str] | None, home: Path | None) -> d
         ConfigError: It cannot be read, or holds no JSON object.
     """
     directory = config_directory(os.environ if environ is None else environ, Path.home() if home is None else home)
-    path = directory / "config.json"
-    try:
-        data = await run_sync(path.read_bytes)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
-    # What a broken file holds may be secret.
-    document = parse_object(data.strip() or b"{}")
-    if document is None:
-        raise ConfigError(f"{path} cannot be read: it does not hold a JSON object")
-    return document
+    return await run_sync(read_object, directory / "config.json", ConfigError)

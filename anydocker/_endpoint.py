@@ -19,12 +19,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import attrs
 
 from anydocker._wire.jsonstream import loads
-from anydocker.errors import ConnectError, ProtocolError
+from anydocker.errors import ConnectError, DockerError, ProtocolError
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ("Endpoint", "TLSConfig", "config_directory", "parse_object", "resolve")
+__all__ = ("Endpoint", "TLSConfig", "config_directory", "parse_object", "read_object", "resolve")
 
 # Where engines listen on a machine: root's Docker, rootless Docker, Desktop, Desktop's other place, OrbStack, colima,
 # Rancher Desktop, Podman as a user and as root. The first that exists is taken, and the first of all if none does.
@@ -246,7 +246,7 @@ def _context_name(context: str | None, environ: Mapping[str, str], directory: Pa
     if name:
         return name, f"DOCKER_CONTEXT={name}"
     config = directory / "config.json"
-    current = str(_read_json(config).get("currentContext") or "")
+    current = str(read_object(config).get("currentContext") or "")
     return current or _DEFAULT_CONTEXT, f"the current context {current!r} of {config}"
 
 
@@ -255,7 +255,7 @@ def _from_context(name: str, source: str, directory: Path, tls: TLSConfig | ssl.
 
     identity = sha256(name.encode()).hexdigest()
     file = directory / "contexts" / "meta" / identity / "meta.json"
-    meta = _read_json(file)
+    meta = read_object(file)
     if not meta:
         raise ConnectError(f"there is no context {name!r} in {directory} (from {source}): see `docker context ls`")
     endpoint = _part(_part(meta, "Endpoints"), "docker")
@@ -274,17 +274,17 @@ def _part(document: dict[str, Any], key: str) -> dict[str, Any]:
     return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The document in a file; empty where there is no file, or nothing in it."""
+def read_object(path: Path, error: type[DockerError] = ConnectError) -> dict[str, Any]:
+    """The JSON object in a file, empty where there is no file, or nothing in it; raises ``error``."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
-        raise ConnectError(f"{path} cannot be read: {exc.strerror}") from exc
+        raise error(f"{path} cannot be read: {exc.strerror}") from exc
     document = parse_object(data.strip() or b"{}")
     if document is None:
-        raise ConnectError(f"{path} cannot be read: it does not hold a JSON object")
+        raise error(f"{path} cannot be read: it does not hold a JSON object")
     return document
 
 

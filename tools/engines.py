@@ -28,7 +28,6 @@ from anydocker.testing import EngineKind, private_engine
 
 ROOT: Final = Path(__file__).parents[1]
 LIVE: Final = ROOT / "tests" / "live"
-DEBIAN: Final = "http://deb.debian.org/debian"
 KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 DOCKER: Final = ("docker.io", "containerd", "runc", "iptables")
@@ -120,7 +119,10 @@ def download(engine: Engine, state: Path) -> list[Path]:
 def mirror() -> str:
     """The mirror of Debian that this machine uses."""
     query = ("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Origin: Debian")
-    return next(iter(run(*query).splitlines()), DEBIAN)
+    sites = run(*query).splitlines()
+    if not sites:
+        raise SystemExit("apt-get knows no archive of Debian: add one to its sources, and run apt-get update")
+    return sites[0]
 
 
 def unpack(packages: list[Path], tree: Path) -> None:

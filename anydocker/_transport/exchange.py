@@ -331,9 +331,10 @@ class Exchange:
         return b"".join(self._collected)
 
     def _collect(self, pieces: list[bytes]) -> int:
-        if pieces:
-            keep(self._collected, b"".join(pieces))
-        return sum(map(len, pieces))
+        data = b"".join(pieces)
+        if data:
+            keep(self._collected, data)
+        return len(data)
 
     def _lost(self, exc: BaseException | None = None) -> TruncatedStream:
         when = "before the end of its answer" if self.answered else "before it answered"
