@@ -15,7 +15,17 @@ from typing import Any, Final, TypeVar, cast
 from anydocker._wire.query import path_segment
 from anydocker.errors import ProtocolError
 
-__all__ = ("name_at", "number_at", "objects_at", "section_at", "shown", "text_at", "texts_at", "value_at")
+__all__ = (
+    "array_at",
+    "name_at",
+    "number_at",
+    "objects_at",
+    "section_at",
+    "shown",
+    "text_at",
+    "texts_at",
+    "value_at",
+)
 
 T = TypeVar("T")
 
@@ -43,9 +53,7 @@ def value_at(document: object, *keys: str, kind: type[T]) -> T:
     Raises:
         ProtocolError: There is none of this kind; the message says where it was expected.
     """
-    value: Any = document
-    for key in keys:
-        value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    value = _behind(document, keys)
     # JSON has no subclasses, but to Python true is a number.
     if type(value) is not kind:
         raise _unexpected(document, keys, kind, value)
@@ -74,22 +82,26 @@ def texts_at(document: object, *keys: str) -> list[str]:
 
 def number_at(document: object, *keys: str) -> int:
     """The whole number of 64 bits behind these keys; 0 where there is none, or anything else."""
-    value = section_at(document, *keys[:-1]).get(keys[-1])
+    value = _behind(document, keys)
     return value if type(value) is int and value in _NUMBERS else 0
 
 
 def text_at(document: object, *keys: str) -> str:
     """The string behind these keys; empty where there is none, or anything else."""
-    value = section_at(document, *keys[:-1]).get(keys[-1])
+    value = _behind(document, keys)
     return value if type(value) is str else ""
 
 
 def section_at(document: object, *keys: str) -> dict[str, Any]:
     """The object behind these keys; empty where there is none, or anything else."""
-    value: Any = document
-    for key in keys:
-        value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    value = _behind(document, keys)
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def array_at(document: object, *keys: str) -> list[Any]:
+    """The array behind these keys; empty where there is none, or anything else."""
+    value = _behind(document, keys)
+    return value if _is_array(value) else []
 
 
 def name_at(document: object, key: str = "Id", *, allow_slash: bool = False) -> str:
@@ -107,6 +119,14 @@ def name_at(document: object, key: str = "Id", *, allow_slash: bool = False) -> 
     except ValueError as exc:
         raise ProtocolError(f"expected an id or a name at {key!r}, not {shown(name)}") from exc
     return name
+
+
+def _behind(document: object, keys: tuple[str, ...]) -> Any:
+    """What stands behind these keys; None where there is nothing."""
+    value: Any = document
+    for key in keys:
+        value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _items(document: object, keys: tuple[str, ...], kind: type[T], what: str) -> list[T]:

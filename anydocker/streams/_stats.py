@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from anydocker._wire.documents import number_at, section_at, text_at
+from anydocker._wire.documents import array_at, number_at, section_at, text_at
 from anydocker.streams._base import BodyStream, DecodedStream, DocumentDecoder
 
 __all__ = ("Stats", "StatsStream")
@@ -46,7 +46,7 @@ class Stats:
         available = number_at(now, "system_cpu_usage") - number_at(before, "system_cpu_usage")
         if used <= 0 or available <= 0 or not number_at(before, "system_cpu_usage"):
             return 0.0
-        processors = number_at(now, "online_cpus") or len(_entries(now, "cpu_usage", "percpu_usage")) or 1
+        processors = number_at(now, "online_cpus") or len(array_at(now, "cpu_usage", "percpu_usage")) or 1
         return used / available * processors * 100.0
 
     @property
@@ -95,20 +95,11 @@ class Stats:
         return number_at(self.raw, "pids_stats", "current")
 
     def _block_bytes(self, operation: str) -> int:
-        entries = _entries(self.raw, "blkio_stats", "io_service_bytes_recursive")
+        entries = array_at(self.raw, "blkio_stats", "io_service_bytes_recursive")
         return sum(number_at(entry, "value") for entry in entries if text_at(entry, "op")[:1].lower() == operation)
 
     def __repr__(self) -> str:
         return f"<Stats {self.name or self.id[:12]} cpu {self.cpu_percent:.1f}% memory {self.memory_used}>"
-
-
-def _entries(document: dict[str, Any], key: str, within: str) -> list[Any]:
-    entries: Any = section_at(document, key).get(within)
-    return entries if _is_array(entries) else []
-
-
-def _is_array(value: object) -> bool:
-    return isinstance(value, list)
 
 
 class StatsStream(DecodedStream[Stats]):
