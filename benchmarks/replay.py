@@ -24,6 +24,7 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
+from benchmarks.flushes import Flushes
 from benchmarks.recordings import LAST_CHUNK, Recording, chunk
 
 __all__ = ("Framing", "Mode", "Script", "main")
@@ -141,12 +142,14 @@ class Replay:
         self._calls: Final = [(re.compile(pattern), answer) for pattern, answer in _answers()]
         self._script = Script("logs-20", 0)
         self._writes: list[bytes] = []
+        self._flushes = Flushes(())
         self._turns = _Turns(1, 0.0)
 
     def set(self, script: Script) -> None:
         """Play another script from now on."""
         self._script = script
         self._writes = lay_out(Recording.load(script.recording), script)
+        self._flushes = Flushes(self._writes[1:] if script.mode == "send" else ())
         self._turns = _Turns(script.clients, _PACE_SECONDS if script.mode == "pace" else 0.0)
 
     def serve(self, sock: socket.socket) -> None:
@@ -181,13 +184,11 @@ class Replay:
                 self._turns.join(connection.sock, self._writes)
             case "send":
                 connection.drop_body(head)
-                first, *rest = self._writes
-                connection.sock.sendall(first)
-                if b"101 " in first[:20] and b"docker-sdk-python" in head:
+                connection.sock.sendall(self._writes[0])
+                if b"101 " in self._writes[0][:20] and b"docker-sdk-python" in head:
                     # It loses what it reads together with the head. A process that has to start hides that.
                     time.sleep(_START_SECONDS)
-                for write in rest:
-                    connection.sock.sendall(write)
+                self._flushes.send(connection.sock)
         return not self._writes[0].startswith(b"HTTP/1.1 101")
 
     def _take(self, connection: _Connection, head: bytes) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import anyio
 import httpcore
 import pytest
-from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, fail_after
+from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, create_task_group, fail_after
 from anyio.abc import SocketAttribute
 from anyio.lowlevel import checkpoint
 
-from anydocker._transport.network import Backend, RawStream
+from anydocker._transport.network import Backend, RawStream, SocketConnection
 from anydocker._transport.sockets import SocketStream, connect_tcp, connect_unix
 
 pytestmark = pytest.mark.anyio
@@ -469,9 +469,10 @@ async def test_errors_are_httpcores() -> None:
             await raw.write(b"more")
 
 
-async def test_a_stale_connection_is_readable() -> None:
+@pytest.mark.parametrize("kind", [RawStream, SocketConnection])
+async def test_a_stale_connection_is_readable(kind: type[RawStream]) -> None:
     async with pair() as (stream, theirs):
-        raw = RawStream(stream)
+        raw = kind(stream)
         assert raw.get_extra_info("socket") is stream.extra(SocketAttribute.raw_socket)
         assert raw.get_extra_info("something else") is None
         assert raw.get_extra_info("is_readable") is False
@@ -479,6 +480,28 @@ async def test_a_stale_connection_is_readable() -> None:
         assert raw.get_extra_info("is_readable") is True
         await raw.aclose()
         assert raw.get_extra_info("is_readable") is True
+
+
+@pytest.mark.parametrize(
+    "sizes", [[3], [3, 5, 2], [0, 3, 0], [1, 300_000, 2], [200_000, 200_000, 200_000], [2_000_000]]
+)
+async def test_parts_are_sent_as_if_they_were_one(sizes: list[int]) -> None:
+    parts = [os.urandom(size) for size in sizes]
+    received = b""
+    with fail_after(5):
+        async with pair() as (stream, theirs), create_task_group() as tg:
+            tg.start_soon(SocketConnection(stream).write_parts, parts)
+            while len(received) < sum(sizes):
+                await anyio.wait_readable(theirs)
+                received += theirs.recv(100_000)
+            assert received == b"".join(parts)
+
+
+async def test_parts_to_nobody_are_an_error() -> None:
+    async with pair() as (stream, theirs):
+        theirs.close()
+        with pytest.raises(httpcore.WriteError):
+            await SocketConnection(stream).write_parts([b"one", b"two"])
 
 
 async def test_the_backend_dials(listener: tuple[str, socket.socket]) -> None:

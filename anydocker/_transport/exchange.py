@@ -41,6 +41,8 @@ _MANY_VALUES: Final = 512
 _FEW_VALUES: Final = 16
 # Bytes of an upload put into one chunk: small pieces are gathered, because every chunk is a write.
 _UPLOAD_CHUNK: Final = 128 * 1024
+# Pieces of an upload that are sent without being joined; Linux takes at most 1024 at a time.
+_MAX_PARTS: Final = 64
 
 # glibc gives memory back to the system as soon as 128 KiB of it are free, so every large read would take its pages
 # anew, which can take longer than the read. Having freed a block this large, glibc keeps twice as much (mallopt(3)).
@@ -144,11 +146,22 @@ class Exchange:
             size += len(piece)
             if size >= _UPLOAD_CHUNK:
                 await checkpoint_if_cancelled()
-                if not await self._send_part(_chunk(gathered, size)):
+                if not await self._send_chunk(gathered, size):
                     return False
                 gathered.clear()
                 size = 0
-        return not size or await self._send_part(_chunk(gathered, size))
+        return not size or await self._send_chunk(gathered, size)
+
+    async def _send_chunk(self, pieces: list[bytes], size: int) -> bool:
+        parts = [b"%x\r\n" % size, *pieces, b"\r\n"]
+        write_parts = getattr(self.stream, "write_parts", None)
+        if write_parts is None or len(parts) > _MAX_PARTS:
+            return await self._send_part(b"".join(parts))
+        try:
+            await write_parts(parts)
+        except _NETWORK_ERRORS:
+            return False
+        return True
 
     async def _send_part(self, data: bytes) -> bool:
         """Send a part of the request; return whether the engine still takes it."""
@@ -322,8 +335,10 @@ class Exchange:
             ProtocolError: It is longer than ``limit`` bytes.
         """
         # What came with the head is taken as it is: receiving that was a checkpoint.
-        size = sum(map(len, self._collected)) + self._collect(self._pieces)
-        self._pieces = []
+        size = sum(map(len, self._collected))
+        if self._pieces:
+            size += self._collect(self._pieces)
+            self._pieces = []
         while not self.ended and size <= limit:
             size += self._collect(await self.receive_many())
         if size > limit:
@@ -377,10 +392,6 @@ class Exchange:
     async def close(self) -> None:
         """Close the connection at once."""
         await close_now(self.stream)
-
-
-def _chunk(pieces: list[bytes], size: int) -> bytes:
-    return b"%x\r\n%b\r\n" % (size, b"".join(pieces))
 
 
 def _head_of(event: h11.Response | h11.InformationalResponse) -> Head:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import anyio
 import httpcore
@@ -103,7 +103,10 @@ class SocketConnection(RawStream):
     def __init__(self, stream: SocketStream) -> None:
         super().__init__(stream)
         self._receiver = stream.receiver
-        self._try_to_send = stream.extra(SocketAttribute.raw_socket).send
+        sock = stream.extra(SocketAttribute.raw_socket)
+        self._socket = sock
+        self._try_to_send = sock.send
+        self._try_to_send_parts = sock.sendmsg
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Receive up to ``max_bytes``; ``b""`` is the end. ``timeout`` is ignored: the caller has a cancel scope."""
@@ -120,6 +123,22 @@ class SocketConnection(RawStream):
             sent = 0
         if sent < len(buffer):
             await super().write(buffer[sent:])
+
+    def get_extra_info(self, info: str) -> Any:
+        """The same, with no search for the socket: every call asks whether its connection still is alive."""
+        return _is_readable(self._socket) if info == "is_readable" else super().get_extra_info(info)
+
+    async def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Send all of the parts, one behind the other, without a copy of them; otherwise like :meth:`write`."""
+        try:
+            sent = self._try_to_send_parts(parts)
+        except OSError:
+            sent = 0
+        for part in parts:
+            if sent < len(part):
+                # A view is as good as bytes to a socket, and no copy.
+                await super().write(cast("bytes", memoryview(part)[sent:]))
+            sent = max(sent - len(part), 0)
 
 
 class Backend(httpcore.AsyncNetworkBackend):

@@ -154,10 +154,8 @@ class ChunkedFrameDecoder:
         if rest == b"\r\n" or _BEGINNING.fullmatch(rest):
             self._kept = rest
             return b""
-        if not rest.startswith(b"\r\n"):
-            raise ProtocolError("a chunk of the response is not followed by CRLF")
         self._kept = None
-        return rest[2:]
+        return rest
 
     def _decode_general(self, data: bytes, out: list[Frame]) -> None:
         self._decode_pieces(self._chunks.receive_data(data), out)
@@ -172,5 +170,4 @@ class ChunkedFrameDecoder:
         if self._chunks.ended:
             self._frames.receive_eof()
         if self._frames.at_border:
-            kept = self._chunks.hand_back()
-            self._kept = None if kept is None else b"\r\n" + kept
+            self._kept = self._chunks.hand_back()

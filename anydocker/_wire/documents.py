@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from reprlib import Repr
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from anydocker._wire.query import path_segment
 from anydocker.errors import ProtocolError
@@ -44,9 +44,12 @@ _NAMES: Final[dict[type, str]] = {
     int: "a whole number",
     bool: "true or false",
 }
+# To a type checker a dict that comes from nowhere is one of unknown things; one of Any is what JSON holds.
+_OBJECT: Final[type[Any]] = dict
+_ARRAY: Final[type[Any]] = list
 
 
-def value_at(document: object, *keys: str, kind: type[T]) -> T:
+def value_at(document: Any, *keys: str, kind: type[T]) -> T:
     """
     The value behind these keys of a document; without keys, the document itself.
 
@@ -60,7 +63,7 @@ def value_at(document: object, *keys: str, kind: type[T]) -> T:
     return value
 
 
-def objects_at(document: object, *keys: str) -> list[dict[str, Any]]:
+def objects_at(document: Any, *keys: str) -> list[dict[str, Any]]:
     """
     The objects in the array behind these keys; none where it is missing or null, as Go writes an empty one.
 
@@ -70,7 +73,7 @@ def objects_at(document: object, *keys: str) -> list[dict[str, Any]]:
     return _items(document, keys, dict, "objects")
 
 
-def texts_at(document: object, *keys: str) -> list[str]:
+def texts_at(document: Any, *keys: str) -> list[str]:
     """
     The strings in the array behind these keys; none where it is missing or null, as Go writes an empty one.
 
@@ -80,38 +83,40 @@ def texts_at(document: object, *keys: str) -> list[str]:
     return _items(document, keys, str, "strings")
 
 
-def number_at(document: object, *keys: str) -> int:
+def number_at(document: Any, *keys: str) -> int:
     """The whole number of 64 bits behind these keys; 0 where there is none, or anything else."""
     value = _behind(document, keys)
     return value if type(value) is int and value in _NUMBERS else 0
 
 
-def text_at(document: object, *keys: str) -> str:
+def text_at(document: Any, *keys: str) -> str:
     """The string behind these keys; empty where there is none, or anything else."""
     value = _behind(document, keys)
     return value if type(value) is str else ""
 
 
-def section_at(document: object, *keys: str) -> dict[str, Any]:
+def section_at(document: Any, *keys: str) -> dict[str, Any]:
     """The object behind these keys; empty where there is none, or anything else."""
     value = _behind(document, keys)
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return value if type(value) is _OBJECT else {}
 
 
-def array_at(document: object, *keys: str) -> list[Any]:
+def array_at(document: Any, *keys: str) -> list[Any]:
     """The array behind these keys; empty where there is none, or anything else."""
     value = _behind(document, keys)
-    return value if _is_array(value) else []
+    return value if type(value) is _ARRAY else []
 
 
-def name_at(document: object, key: str = "Id", *, allow_slash: bool = False) -> str:
+def name_at(document: Any, key: str = "Id", *, allow_slash: bool = False) -> str:
     """
     The id or name behind a key: one that can stand in a path.
 
     Raises:
         ProtocolError: There is none.
     """
-    name = value_at(document, key, kind=str)
+    name = document.get(key) if type(document) is _OBJECT else None
+    if type(name) is not str:
+        raise _unexpected(document, (key,), str, name)
     if _PLAIN.fullmatch(name):
         return name
     try:
@@ -121,35 +126,32 @@ def name_at(document: object, key: str = "Id", *, allow_slash: bool = False) -> 
     return name
 
 
-def _behind(document: object, keys: tuple[str, ...]) -> Any:
+def _behind(document: Any, keys: tuple[str, ...]) -> Any:
     """What stands behind these keys; None where there is nothing."""
     value: Any = document
     for key in keys:
-        value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+        value = value.get(key) if type(value) is _OBJECT else None
     return value
 
 
-def _items(document: object, keys: tuple[str, ...], kind: type[T], what: str) -> list[T]:
+def _items(document: Any, keys: tuple[str, ...], kind: type[T], what: str) -> list[T]:
     values: Any = document
-    if keys:
-        above = cast("dict[str, Any]", value_at(document, *keys[:-1], kind=dict))
-        values = above.get(keys[-1])
+    for depth, key in enumerate(keys):
+        if type(values) is not _OBJECT:
+            raise _unexpected(document, keys[:depth], dict, values)
+        values = values.get(key)
     if values is None:
         return []
-    if not _is_array(values):
+    if type(values) is not _ARRAY:
         raise _unexpected(document, keys, list, values)
-    # All at once: a listing has thousands.
-    if not {*map(type, values)} <= {kind}:
-        wrong = next(value for value in values if type(value) is not kind)
-        raise ProtocolError(f"expected an array of {what}{_place(keys)}, not one with {shown(wrong)}")
-    return cast("list[T]", values)
+    for value in values:
+        if type(value) is not kind:
+            raise ProtocolError(f"expected an array of {what}{_place(keys)}, not one with {shown(value)}")
+    checked: list[T] = values
+    return checked
 
 
-def _is_array(value: object) -> bool:
-    return type(value) is list
-
-
-def _unexpected(document: object, keys: tuple[str, ...], kind: type, value: object) -> ProtocolError:
+def _unexpected(document: Any, keys: tuple[str, ...], kind: type, value: object) -> ProtocolError:
     return ProtocolError(f"expected {_NAMES[kind]}{_place(keys)}, not {shown(value)}: {shown(document)}")
 
 

@@ -24,6 +24,9 @@ _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?|")
 
+# Fields that say the same in most requests, and no secret, so that their lines can be remembered.
+_SAME: Final = frozenset({"Host", "User-Agent", "Content-Type", "Content-Length", "Transfer-Encoding"})
+
 _END: Final = re.compile(rb"\n\r?\n")
 _PLAIN: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\x20-\x7e]*\r\n((?:[A-Za-z0-9-]+: [\x21-\x7e][\x20-\x7e]*\r\n)*)\r\n"
@@ -57,14 +60,19 @@ def build_request(method: str, target: str, fields: Iterable[tuple[str, str]]) -
     if not _TARGET.fullmatch(target):
         msg = f"{target!r} cannot stand in a request"
         raise ValueError(msg)
-    lines = [f"{method} {target} HTTP/1.1"]
-    for name, value in fields:
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            # The value may be a secret.
-            msg = f"headers: {name!r} or its value cannot stand in a request"
-            raise ValueError(msg)
-        lines.append(f"{name}: {value}")
-    return "\r\n".join((*lines, "\r\n")).encode("latin-1")
+    lines = [_same_line(*field) if field[0] in _SAME else _line(*field) for field in fields]
+    return f"{method} {target} HTTP/1.1\r\n{''.join(lines)}\r\n".encode("latin-1")
+
+
+def _line(name: str, value: str) -> str:
+    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        # The value may be a secret.
+        msg = f"headers: {name!r} or its value cannot stand in a request"
+        raise ValueError(msg)
+    return f"{name}: {value}\r\n"
+
+
+_same_line: Final = lru_cache(maxsize=64)(_line)
 
 
 def head_end(data: bytes, known: int = 0) -> int | None:
@@ -89,7 +97,7 @@ def parse_plain_head(data: bytes) -> tuple[Head, bytes] | None:
     if plain is None:
         return None
     status, headers = plain
-    return Head(status, headers.copy(), keep_alive=True), data[end:]
+    return Head(status, headers.copy(), True), data[end:]
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ what they speak at least; anydocker knows a range of its own. The highest versio
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -35,6 +36,7 @@ class ApiVersion:
     minor: int
 
     @classmethod
+    @lru_cache(maxsize=16)
     def parse(cls, text: str) -> ApiVersion:
         """
         Read a version such as ``1.45``.

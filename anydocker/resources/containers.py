@@ -89,9 +89,11 @@ class Containers:
         return [self._from_summary(cast("ContainerSummary", document)) for document in documents]
 
     def _from_summary(self, summary: ContainerSummary) -> Container:
-        # Links from other containers are names with a second slash.
-        names = [name[1:] for name in texts_at(summary, "Names") if name.count("/") == 1]
-        return Container(name_at(summary), names[0] if names else None, summary, docker=self._docker)
+        for name in texts_at(summary, "Names"):
+            # Links from other containers are names with a second slash.
+            if name.count("/") == 1:
+                return Container(name_at(summary), name[1:], summary, docker=self._docker)
+        return Container(name_at(summary), None, summary, docker=self._docker)
 
     async def prune(self, *, filters: Filters | None = None) -> ContainerPruneResponse:
         """

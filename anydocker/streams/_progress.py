@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from codecs import getincrementaldecoder
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property, partial
+from itertools import takewhile
+from operator import is_not
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -171,19 +173,28 @@ class ProgressDecoder(Generic[D]):
 
     def _take(self, documents: list[Any], size: int) -> list[D]:
         self.error = self._decoder.error
-        good = _before_the_first(documents, self._unreadable)
-        if len(good) < len(documents):
-            self.error = ProtocolError(f"not a progress document: {shown(documents[len(good)])}")
-        harmless = _before_the_first(good, _failures)
-        self._remember(harmless, size)
-        if len(harmless) < len(good):
-            self.error = self._failed(good[len(harmless)])
-        if self.error is not None and not harmless:
+        # All at once, which is what is fast: a bad one is the last there is.
+        bad = [raw for raw in documents if type(raw) is not _OBJECT or "error" in raw or "errorDetail" in raw]
+        if bad:
+            documents = list(takewhile(partial(is_not, bad[0]), documents))
+        steps, unreadable = self._read(documents)
+        self._remember(steps, size)
+        if unreadable is not None:
+            self.error = unreadable
+        elif bad:
+            self.error = self._reason(bad[0])
+        if self.error is not None and not steps:
             raise self.error
-        return list(map(self._document, harmless))
+        return steps
 
-    def _unreadable(self, documents: list[Any]) -> list[Any]:
-        return [raw for raw in documents if type(raw) is not dict]
+    def _read(self, documents: list[dict[str, Any]]) -> tuple[list[D], ProtocolError | None]:
+        """Make values of documents, up to one that cannot be read, and say what is wrong with that."""
+        return list(map(self._document, documents)), None
+
+    def _reason(self, raw: Any) -> ProtocolError | StreamError:
+        if type(raw) is not _OBJECT:
+            return ProtocolError(f"not a progress document: {shown(raw)}")
+        return self._failed(raw)
 
     def _failed(self, raw: dict[str, Any]) -> StreamError:
         detail = section_at(raw, "errorDetail")
@@ -193,24 +204,14 @@ class ProgressDecoder(Generic[D]):
             message = shown(message)
         return self._failure(message, code if type(code) is int else None, self.log)
 
-    def _remember(self, documents: list[dict[str, Any]], size: int) -> None:
+    def _remember(self, steps: list[D], size: int) -> None:
+        self._keep([step.raw for step in steps], size)
+
+    def _keep(self, documents: list[dict[str, Any]], size: int) -> None:
         self._recent.append((size, documents))
         self._recent_size += size
         while self._recent_size > _KEPT_LOG and len(self._recent) > 1:
             self._recent_size -= self._recent.popleft()[0]
-
-
-def _before_the_first(documents: list[Any], bad_ones: Callable[[list[Any]], list[Any]]) -> list[Any]:
-    """The documents before the first bad one. ``bad_ones`` looks at all of them at once, which is what is fast."""
-    bad = bad_ones(documents)
-    if not bad:
-        return documents
-    first = next(index for index, raw in enumerate(documents) if raw is bad[0])
-    return documents[:first]
-
-
-def _failures(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [raw for raw in documents if "error" in raw or "errorDetail" in raw]
 
 
 def _log_text(raw: dict[str, Any]) -> str:
@@ -236,26 +237,31 @@ class BuildDecoder(ProgressDecoder[BuildEvent]):
         # By step and stream, since a character may be cut in two.
         self._texts = defaultdict[tuple[str, str], Any](partial(getincrementaldecoder("utf-8"), "replace"))
 
-    def _unreadable(self, documents: list[Any]) -> list[Any]:
-        bad = [raw for raw in documents if type(raw) is not _OBJECT or raw.get("id") == _TRACE]
-        return [raw for raw in bad if type(raw) is not _OBJECT or not _decodes(raw)]
+    def _read(self, documents: list[dict[str, Any]]) -> tuple[list[BuildEvent], ProtocolError | None]:
+        events = list(map(BuildEvent, documents))
+        for event in [event for event in events if event.raw.get("id") == _TRACE]:
+            try:
+                event.trace  # noqa: B018 - it is decoded when it is looked at, and then kept
+            except ProtocolError as exc:
+                return list(takewhile(partial(is_not, event), events)), exc
+        return events, None
 
     def _failed(self, raw: dict[str, Any]) -> StreamError:
         failure = super()._failed(raw)
         code = _EXIT_CODE.match(failure.message) if failure.code is None else None
         return BuildFailed(failure.message, int(code[1]), failure.log) if code else failure
 
-    def _remember(self, documents: list[dict[str, Any]], size: int) -> None:
+    def _remember(self, steps: list[BuildEvent], size: int) -> None:
+        documents = [event.raw for event in steps]
         if [raw for raw in documents if raw.get("id") == _TRACE or raw.get("id") == _IMAGE]:
-            documents = [self._as_text(raw) for raw in documents]
+            documents = list(map(self._as_text, steps))
             size = sum(len(text_at(raw, "stream")) for raw in documents)
-        super()._remember(documents, size)
+        self._keep(documents, size)
 
-    def _as_text(self, raw: dict[str, Any]) -> dict[str, Any]:
-        event = BuildEvent(raw)
+    def _as_text(self, event: BuildEvent) -> dict[str, Any]:
         if event.trace is not None:
             return {"stream": "".join(self._said(event.trace))}
-        return {} if event.image_id else raw
+        return {} if event.image_id else event.raw
 
     def _said(self, trace: BuildTrace) -> Iterator[str]:
         for step in trace.steps:
@@ -266,14 +272,6 @@ class BuildDecoder(ProgressDecoder[BuildEvent]):
             yield self._texts[log.step, log.stream].decode(log.data)
         for warning in trace.warnings:
             yield f"warning: {warning.text}\n"
-
-
-def _decodes(raw: dict[str, Any]) -> bool:
-    try:
-        BuildEvent(raw).trace  # noqa: B018 - it is decoded when it is looked at
-    except ProtocolError:
-        return False
-    return True
 
 
 class _LoggedStream(DecodedStream[D]):
