@@ -80,9 +80,10 @@ class _Document:
         return " ".join(parts)
 
 
-@attrs.define(str=False)
 class Progress(_Document):
     """A step of a pull, a push or a load. ``str()`` gives the line that the command line shows."""
+
+    __slots__ = ()
 
 
 @attrs.define(str=False)

@@ -7,7 +7,6 @@ from posixpath import basename, dirname
 from stat import S_ISBLK, S_ISCHR
 from typing import Final
 
-import attrs
 from anyio.to_thread import run_sync
 
 from anydocker._local import look_at_source, look_at_target
@@ -22,9 +21,10 @@ __all__ = ("ContainerCopy",)
 _MAX_LINKS: Final = 10
 
 
-@attrs.frozen
 class ContainerCopy(ContainerFiles):
     """The part of the handle that copies files."""
+
+    __slots__ = ()
 
     async def copy_to(
         self,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-import attrs
-
 from anydocker.errors import ExecFailed
 from anydocker.resources._conversation import Input, check_input, converse
 from anydocker.resources.container._base import ContainerBase
@@ -16,9 +14,10 @@ from anydocker.streams import Completed
 __all__ = ("ContainerExec",)
 
 
-@attrs.frozen
 class ContainerExec(ContainerBase):
     """The part of the handle that executes commands."""
+
+    __slots__ = ()
 
     async def exec(
         self,

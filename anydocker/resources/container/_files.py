@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from anydocker._files import Upload, upload_body
 from anydocker._wire.archive import ArchiveInfo, parse_archive_info
 from anydocker._wire.documents import name_at
@@ -22,9 +20,10 @@ if TYPE_CHECKING:
 __all__ = ("ContainerFiles",)
 
 
-@attrs.frozen
 class ContainerFiles(ContainerBase):
     """The part of the handle that reads and writes the container's files."""
+
+    __slots__ = ()
 
     async def archive_info(self, path: str) -> ArchiveInfo:
         """

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Final
 
 import anyio
-import attrs
 
 from anydocker._concurrency import hidden_task_group
 from anydocker._wire.checks import check_type
@@ -38,9 +37,10 @@ _RAW: Final = "application/vnd.docker.raw-stream"
 _ENDED: Final = frozenset({"exited", "dead"})
 
 
-@attrs.frozen
 class ContainerOutput(ContainerState):
     """The part of the handle that streams what the container writes and uses."""
+
+    __slots__ = ()
 
     async def logs(
         self,

@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
-import attrs
-
 from anydocker._wire.container import PortKey, port_key
 from anydocker._wire.documents import name_at, objects_at, section_at, shown, texts_at, value_at
 from anydocker.errors import APIError, ProtocolError, TruncatedStream, Unhealthy
@@ -38,9 +36,10 @@ class PublishedPort(NamedTuple):
     """The port."""
 
 
-@attrs.frozen
 class ContainerState(ContainerBase):
     """The part of the handle that changes the container as a whole."""
+
+    __slots__ = ()
 
     async def start(self) -> bool:
         """
