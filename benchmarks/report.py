@@ -14,14 +14,14 @@ from benchmarks.measure import Result
 
 __all__ = ("COLUMNS", "as_document", "as_table", "environment")
 
-COLUMNS: Final = (*OURS, "aiodocker-uvloop", "docker-py", "loop", "recv")
+COLUMNS: Final = (*OURS, "aiodocker-uvloop", "docker-py", "loop", "recv", "bare-asyncio", "bare-trio")
 """The lanes of the table, in order."""
 
 _HEADINGS: Final = {"aiodocker-uvloop": "aio+uvloop"}
 _COST_HEADING: Final = "aiodocker us"
 _PACKAGES: Final = ("anyio", "httpcore", "h11", "trio", "uvloop", "aiodocker", "aiohttp", "docker", "msgspec")
 _TITLE_WIDTH: Final = 44
-_WIDTH: Final = 11
+_WIDTH: Final = 13
 _COST_WIDTH: Final = 14
 
 

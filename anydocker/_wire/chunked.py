@@ -106,24 +106,26 @@ class ChunkedDecoder:
         append = out.append
         width = self._width
         total = len(data)
+        last = total - 2  # behind it is at most the CRLF that ends a chunk: a read mostly ends there
         size = 0
-        while pos < total:
+        while pos < last:
             start = pos + width
             found = known(data[pos:start])
             if found is None:
-                found, width = self._learn(data, pos)
-                start = pos + width
+                found, ahead = self._learn(data, pos)
                 if not found:
-                    pos = start
-                    break
+                    return pos + ahead
+                self._width = width = ahead
+                start = pos + width
             size = found
             pos = start + size
             append(data[start:pos])
-        self._width = width
         if pos > total:
             # Looked at here, once: the last one is not whole.
             out.pop()
             self._keep_part(data, pos - size, size, out)
+        elif pos < total:
+            self._learn(data, pos)
         return pos
 
     def _learn(self, data: bytes, pos: int) -> tuple[int, int]:

@@ -113,15 +113,17 @@ class ChunkedFrameDecoder:
         append = out.append
         make = frame
         total = len(data)
+        last = total - 2  # behind it is at most the CRLF that ends a chunk: a read mostly ends there
         size = pos = 0
         start = width
-        while pos < total:
+        while pos < last:
             try:
                 name, size = known[data[pos:start]]
             except KeyError:
-                width = self._width = self._learn(data, pos)
+                width = self._learn(data, pos)
                 if not width:
                     return self._unusual(data, pos)
+                self._width = width
                 start = pos + width
                 continue
             pos = start + size
@@ -131,9 +133,8 @@ class ChunkedFrameDecoder:
             # Looked at here, once: the last one is not whole.
             out.pop()
             self._kept = data[pos - size - width :]
-        else:
-            self._kept = b""
-        return b""
+            return b""
+        return self._unusual(data, pos)
 
     def _learn(self, data: bytes, pos: int) -> int:
         """Remember the prefix at ``pos``, and return its width; 0: there is none that can be used."""
@@ -151,7 +152,7 @@ class ChunkedFrameDecoder:
 
     def _unusual(self, data: bytes, pos: int) -> bytes:
         rest = data[pos:]
-        if rest == b"\r\n" or _BEGINNING.fullmatch(rest):
+        if not rest or rest == b"\r\n" or _BEGINNING.fullmatch(rest):
             self._kept = rest
             return b""
         self._kept = None

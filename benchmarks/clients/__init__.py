@@ -26,6 +26,8 @@ _MAKERS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "aiodocker": ("aiodocker_client", "AiodockerClient", ("asyncio",)),
     "aiodocker-uvloop": ("aiodocker_client", "AiodockerClient", ("uvloop",)),
     "docker-py": ("docker_client", "DockerClient", ()),
+    "bare-asyncio": ("event_loops", "BareLoop", ("asyncio",)),
+    "bare-trio": ("event_loops", "BareLoop", ("trio",)),
     "recv": ("limits", "Receiver", ()),
     "loop": ("limits", "TightLoop", ()),
 }

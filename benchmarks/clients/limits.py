@@ -17,7 +17,7 @@ from typing import Any, Final
 from benchmarks.job import BULK, Job, Unsupported
 from benchmarks.recordings import LAST_CHUNK, chunk
 
-__all__ = ("Receiver", "TightLoop")
+__all__ = ("Receiver", "TightLoop", "request_of")
 
 _READ: Final = 64 * 1024
 _BULK_READ: Final = 256 * 1024
@@ -44,7 +44,8 @@ _CALLS: Final = frozenset({"ping", "inspect", "list"})
 _UPLOADS: Final = frozenset({"build-file", "load-file", "load-stream"})
 
 
-def _request(action: str) -> bytes:
+def request_of(action: str) -> bytes:
+    """The request that an action begins with."""
     fields = "Transfer-Encoding: chunked\r\n" if action in _UPLOADS else ""
     if action == "exec":
         fields = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -84,7 +85,7 @@ class Receiver:
 
 
 def _repeat_call(sock: socket.socket, job: Job) -> None:
-    request = _request(job.action)
+    request = request_of(job.action)
     sock.sendall(request)
     size = len(_receive_answer(sock, job.action))
     for _ in range(job.items - 1):
@@ -95,7 +96,7 @@ def _repeat_call(sock: socket.socket, job: Job) -> None:
 
 
 def _receive_all(sock: socket.socket, job: Job) -> None:
-    sock.sendall(_request(job.action))
+    sock.sendall(request_of(job.action))
     size = _BULK_READ if job.action in BULK else _READ
     while data := sock.recv(size):
         if data.endswith(LAST_CHUNK):
@@ -115,7 +116,7 @@ class TightLoop:
             return _upload(job)
         decode, size = _KERNELS[job.action]
         with _connect(job) as sock, job.clock:
-            sock.sendall(_request(job.action))
+            sock.sendall(request_of(job.action))
             _, rest = _read_head(sock)
             return _count(decode(sock, rest, size), job)
 
@@ -227,7 +228,7 @@ _KERNELS: Final[dict[str, tuple[_Kernel, int]]] = {
 
 
 def _call(job: Job) -> int:
-    request = _request(job.action)
+    request = request_of(job.action)
     document: Any = None
     with _connect(job) as sock, job.clock:
         for _ in range(job.items):
@@ -250,7 +251,7 @@ def _receive_answer(sock: socket.socket, action: str) -> bytes:
 def _upload(job: Job) -> int:
     blocks = job.blocks() if job.action == "load-stream" else []
     with _connect(job) as sock, Path(job.file).open("rb", buffering=0) as file, job.clock:
-        sock.sendall(_request(job.action))
+        sock.sendall(request_of(job.action))
         for block in blocks or iter(lambda: file.read(_UPLOAD_BLOCK), b""):
             sock.sendall(chunk(block))
         sock.sendall(LAST_CHUNK)
