@@ -90,6 +90,16 @@ def label() -> str:
 
 
 @pytest.fixture
+async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
+    """A name for images, which are removed after the test, as are those whose names begin with it."""
+    yield label
+    for image in await docker.images.list(filters={"reference": [f"{label}*", f"{label}*/*"]}):
+        for name in (image.summary["RepoTags"] if image.summary else None) or ():
+            # By its name: what another build in the cache goes back to only loses that.
+            await docker.images.image(name).remove(force=True)
+
+
+@pytest.fixture
 def cli(engine_host: str) -> Callable[..., Awaitable[str]]:
     """Runs the ``docker`` command line against the engine: what it prints is the truth to compare with."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,6 @@ PROXIES = {
 }
 # Keeps in the image what a step of the build sees.
 SHOW = "FROM busybox\nRUN env | grep -i proxy > /proxies\n"
-
-
-@pytest.fixture
-async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
-    """A name for images, which are removed after the test."""
-    yield label
-    for image in await docker.images.list(filters={"reference": f"{label}*"}):
-        await image.remove(force=True)
 
 
 @pytest.fixture(params=["default", "engine"])
