@@ -1,13 +1,17 @@
-"""What live tests do to containers and images, beside the fixtures of conftest.py."""
+"""What live tests share beside the fixtures of conftest.py: what they do to containers and images."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from anydocker import AttachStream, Container, Docker
 
-__all__ = ("created", "shown", "until")
+__all__ = ("CLI", "created", "shown", "until")
+
+# The fixture ``cli``: runs the command line with these words, and gives what it prints.
+CLI: TypeAlias = Callable[..., Awaitable[str]]
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -18,12 +18,9 @@ from anydocker import (
     NotFound,
 )
 from tests.helpers import Pieces, cut, tar_of
-from tests.live.helpers import shown
+from tests.live.helpers import CLI, shown
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
 
 # -- from where
 

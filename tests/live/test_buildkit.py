@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -21,12 +20,9 @@ from anydocker import (
 )
 from anydocker.testing import PrivateEngine
 from tests.live.file_server import file_server
-from tests.live.helpers import shown
+from tests.live.helpers import CLI, shown
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
 
 # -- what it builds
 

@@ -4,7 +4,7 @@ import gzip
 import io
 import stat
 import tarfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,10 @@ from anyio.to_thread import run_sync
 
 from anydocker import APIError, BadRequest, Container, ContainerOptions, Docker, EngineFault, Forbidden, NotFound
 from tests.helpers import Pieces, cut, tar_of
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 SET_UP = """
 mkdir -p /d/sub /d/empty; printf A > /d/a; printf B > /d/sub/b; ln -s sub/b /d/link; ln -s /d /to-d

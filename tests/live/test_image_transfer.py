@@ -25,11 +25,9 @@ from anydocker import (
 from anydocker.testing import PrivateEngine, Registry
 from tests.helpers import Pieces, cut, tar_of
 from tests.live.file_server import file_server
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
 
 Source = bytes | Path | io.BufferedReader | Pieces
 Make = Callable[[bytes, Path], Source]

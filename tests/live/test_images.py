@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -22,10 +22,10 @@ from anydocker import (
 )
 from anydocker.testing import Registry
 from tests.helpers import Pieces, cut, tar_of
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 MALFORMED = ["", " ", "UPPER", "a b", "a:b:c", "a@sha256:0", "../up", "a//b", "a?b", "-a", "a:" + "x" * 129, "a\n"]
 BAD_NAMES = ["", " ", "..", "../up", "a/../b", "a//b", "/a", "a/", "a\0b", "a\nb"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from anyio.to_thread import run_sync
 
 import anydocker
 from anydocker import Docker
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 PROXIES = {
     "httpProxy": "http://proxy.example:3128",
     "httpsProxy": "http://proxy.example:3129",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,9 @@ from anydocker import (
     UnsupportedByEngine,
 )
 from tests.helpers import Pieces
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
 
 # -- the engine
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -21,10 +20,10 @@ from anydocker import (
 )
 from anydocker.testing import Registry
 from tests.helpers import Pieces, cut, varied
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 MIB = 1024 * 1024
 LARGE = varied(4 * MIB)
