@@ -1,19 +1,39 @@
-"""What tests share: ways to cut a stream into pieces, and what a decoder makes of them; a limit on waiting."""
+"""What tests share: bytes, pieces of them, and what a decoder makes of those; a user without rights; a limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+import io
+import pickle
+import sys
+import tarfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import wraps
+from hashlib import sha512
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 import pytest
-from anyio import fail_after
+from anyio import fail_after, run_process
 from hypothesis import strategies as st
 
-from anydocker.errors import DockerError
+from anydocker.errors import ConnectError, DockerError
 
-__all__ = ("CountingPattern", "Decoder", "borders", "decode", "keeps_raising", "retained", "split", "ways", "within")
+__all__ = (
+    "CountingPattern",
+    "Decoder",
+    "Pieces",
+    "borders",
+    "cut",
+    "decode",
+    "keeps_raising",
+    "refused_as_nobody",
+    "retained",
+    "split",
+    "tar_of",
+    "varied",
+    "ways",
+    "within",
+)
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -42,6 +62,43 @@ def ways(data: bytes) -> Iterator[list[bytes]]:
     yield [data[i : i + 1] for i in range(len(data))]
     for border in range(1, len(data)):
         yield [data[:border], data[border:]]
+
+
+def cut(data: bytes, size: int = 1000) -> list[bytes]:
+    """The stream in pieces of a size; the last may be shorter."""
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+class Pieces:
+    """A stream of bytes in pieces: an asynchronous iterator that is no generator."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = iter(pieces)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
+
+
+def varied(size: int) -> bytes:
+    """Bytes, of which no two parts are alike, so that one lost, doubled or misplaced shows."""
+    return b"".join(sha512(n.to_bytes(4, "big")).digest() for n in range(size // 64))
+
+
+def tar_of(members: Mapping[str, bytes | str], *, owner: int = 0) -> bytes:
+    """A tar of files with this content."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in members.items():
+            data = content.encode() if isinstance(content, str) else content
+            member = tarfile.TarInfo(name)
+            member.size, member.uid, member.gid = len(data), owner, owner
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 def decode(decoder: Decoder[T_co], pieces: Iterable[bytes]) -> tuple[list[T_co], DockerError | None]:
@@ -84,6 +141,35 @@ def retained(value: object) -> int:
             return retained(vars(value))
         case _:
             return 0
+
+
+# What is needed is imported at once: nobody need not be able to read where Python is installed.
+_AS_NOBODY: Final = """
+import os, pickle, pwd, sys
+import anydocker, anydocker._transport.pool, anyio
+
+async def main():
+    nobody = pwd.getpwnam("nobody")
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+    try:
+        async with anydocker.connect(sys.argv[1]):
+            sys.exit("connected")
+    except anydocker.ConnectError as exc:
+        sys.stdout.buffer.write(pickle.dumps(exc))
+
+anyio.run(main, backend=sys.argv[2])
+"""
+
+
+async def refused_as_nobody(host: str, backend: str) -> ConnectError:
+    """What a user without any rights gets who connects."""
+    done = await run_process((sys.executable, "-c", _AS_NOBODY, host, backend), check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    error: ConnectError = pickle.loads(done.stdout)
+    return error
 
 
 AsyncTest: TypeAlias = Callable[..., Coroutine[Any, Any, None]]

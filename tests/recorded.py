@@ -117,8 +117,8 @@ class Call(Recording):
 
     @property
     def needed(self) -> int:
-        """How many bytes it takes. An exit code is known with its document: nobody waits for the last chunk."""
-        return self.reply.end - (len(b"0\r\n\r\n") if self.name == "wait" else 0)
+        """How many bytes it takes. An exit code is known with its document: nobody waits for what ends its chunk."""
+        return self.reply.end - (len(b"\r\n0\r\n\r\n") if self.name == "wait" else 0)
 
 
 def made_up(size: int) -> bytes:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -21,6 +16,7 @@ from anyio.to_thread import run_sync
 import anydocker
 from anydocker import ConnectError, UnsupportedByEngine
 from anydocker.testing import ReplayBackend, Reply, Route, json_reply, scripted_engine
+from tests.helpers import refused_as_nobody
 from tests.recorded import HOST
 
 pytestmark = pytest.mark.anyio
@@ -268,41 +264,13 @@ async def test_there_is_no_such_host() -> None:
     assert "no engine at tcp://no-such-host.invalid:2375" in await refused("tcp://no-such-host.invalid:2375")
 
 
-CONNECT_AS_NOBODY = """
-import os, pwd, sys
-import anydocker, anydocker._transport.pool, anyio
-
-async def main():
-    # Only now: nobody need not be able to read where Python is installed.
-    nobody = pwd.getpwnam("nobody")
-    if os.getuid() == 0:
-        os.setgroups([])
-        os.setgid(nobody.pw_gid)
-        os.setuid(nobody.pw_uid)
-    try:
-        async with anydocker.connect(sys.argv[1]):
-            print("connected")
-    except anydocker.ConnectError as exc:
-        print(exc)
-
-anyio.run(main, backend=sys.argv[2])
-"""
-
-
-@pytest.fixture
-def backend_name(anyio_backend_name: str) -> str:
-    return anyio_backend_name
-
-
-async def test_the_user_may_not_use_the_socket(backend_name: str) -> None:
+async def test_the_user_may_not_use_the_socket(anyio_backend_name: str) -> None:
     async with scripted_engine() as engine:
         path = Path(engine.host.removeprefix("unix://"))
-        await run_sync(os.chmod, path.parent, 0o755)
-        await run_sync(os.chmod, path, 0)
-        command = (sys.executable, "-c", textwrap.dedent(CONNECT_AS_NOBODY), engine.host, backend_name)
-        done = await run_sync(partial(subprocess.run, command, capture_output=True, text=True, cwd=os.getcwd()))
-    assert done.stderr == ""
-    assert done.stdout.startswith(f"no engine at {engine.host} (from the argument host=): permission denied")
+        await run_sync(path.parent.chmod, 0o755)
+        await run_sync(path.chmod, 0)
+        error = await refused_as_nobody(engine.host, anyio_backend_name)
+    assert str(error).startswith(f"no engine at {engine.host} (from the argument host=): permission denied")
 
 
 # -- TCP

@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 import pytest
@@ -30,23 +28,11 @@ from anydocker import (
     TruncatedStream,
     UnsupportedByEngine,
 )
-from anydocker.testing import (
-    Reply,
-    Request,
-    Route,
-    ScriptedEngine,
-    chunked_reply,
-    json_reply,
-    scripted_engine,
-    upgraded_reply,
-)
+from anydocker.testing import Reply, Route, chunked_reply, json_reply, upgraded_reply
+from tests.answered import NEWEST, Call, Query, answered, entered, needs, query_of, refuses, sends
 
 pytestmark = pytest.mark.anyio
 
-Call = Callable[[Docker], Awaitable[Any]]
-Query = list[tuple[str, str]]
-
-NEWEST: Final = "1.55"
 EMPTY: Final = Reply(b"HTTP/1.1 204 No Content\r\n\r\n", keep_alive=True)
 STATED: Final = Reply(
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Docker-Container-Path-Stat: "
@@ -89,36 +75,16 @@ ROUTES: Final[dict[str, Route]] = {
     "DELETE /containers/*": EMPTY,
 }
 
+connected = partial(answered, ROUTES)
+
 
 @pytest.fixture(autouse=True)
 def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
 
 
-@asynccontextmanager
-async def connected(
-    routes: Mapping[str, Route] | None = None, *, api_version: str = NEWEST
-) -> AsyncGenerator[tuple[Docker, ScriptedEngine], None]:
-    async with (
-        scripted_engine({**(routes or {}), **ROUTES}, api_version=api_version) as engine,
-        anydocker.connect(engine.host) as docker,
-    ):
-        engine.routes.update(routes or {})
-        engine.requests.clear()
-        yield docker, engine
-
-
-def query_of(request: Request) -> Query:
-    return parse_qsl(urlsplit(request.target).query, keep_blank_values=True)
-
-
 def the(docker: Docker) -> Container:
     return docker.containers.container("c")
-
-
-async def entered(opened: AbstractAsyncContextManager[Any]) -> None:
-    async with opened:
-        return
 
 
 # -- what is sent
@@ -248,12 +214,7 @@ SENT: Final[list[tuple[Call, str, Query]]] = [
 
 @pytest.mark.parametrize(("call", "target", "query"), SENT, ids=[f"{n}-{sent[1]}" for n, sent in enumerate(SENT)])
 async def test_what_is_sent(call: Call, target: str, query: Query) -> None:
-    async with connected() as (docker, engine):
-        await call(docker)
-        request = engine.requests[0]
-        assert f"{request.method} {request.path}" == target
-        assert query_of(request) == query
-        assert request.version == NEWEST
+    await sends(ROUTES, call, target, query)
 
 
 CREATED: Final[dict[str, Any]] = {
@@ -676,10 +637,7 @@ REFUSED: Final[list[tuple[Call, type[Exception], str]]] = [
 
 @pytest.mark.parametrize(("call", "error", "message"), REFUSED, ids=[f"{n}-{r[2]}" for n, r in enumerate(REFUSED)])
 async def test_what_is_refused(call: Call, error: type[Exception], message: str) -> None:
-    async with connected() as (docker, engine):
-        with pytest.raises(error, match=message):
-            await call(docker)
-        assert not engine.requests
+    await refuses(ROUTES, call, error, message)
 
 
 HEALTH: Final = ContainerOptions(healthcheck=HealthCheck(command="true", start_interval_seconds=1))
@@ -697,14 +655,7 @@ TOO_NEW: Final[list[tuple[Call, str]]] = [
 
 @pytest.mark.parametrize(("call", "version"), TOO_NEW, ids=[f"{n}-{t[1]}" for n, t in enumerate(TOO_NEW)])
 async def test_what_the_engine_is_too_old_for(call: Call, version: str) -> None:
-    older = f"1.{int(version.removeprefix('1.')) - 1}"
-    async with connected(api_version=older) as (docker, engine):
-        with pytest.raises(UnsupportedByEngine, match=version):
-            await call(docker)
-        assert not engine.requests
-    async with connected(api_version=version) as (docker, engine):
-        await call(docker)
-        assert engine.requests
+    await needs(ROUTES, call, version)
 
 
 # -- Podman

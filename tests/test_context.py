@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import threading
 import tracemalloc
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from anyio import BusyResourceError, CancelScope, ClosedResourceError, create_ta
 from anydocker import _tar as module
 from anydocker.context import BuildContext, DirectoryTar, prepare
 from anydocker.errors import ContextError
+from tests.helpers import Pieces
 
 pytestmark = pytest.mark.anyio
 
@@ -29,19 +30,6 @@ Open = Callable[[str, int], int]
 
 MIB = 1024 * 1024
 BLOCK = 512
-
-
-class Chunks:
-    def __init__(self, *chunks: bytes) -> None:
-        self._chunks = iter(chunks)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for chunk in self._chunks:
-            return chunk
-        raise StopAsyncIteration
 
 
 def fill(root: Path, *paths: str) -> Path:
@@ -552,7 +540,7 @@ async def test_text_alone() -> None:
     assert len(members(context.body)) == 1
 
 
-@pytest.mark.parametrize("body", [b"a tar", Chunks(b"a", b" tar")], ids=["bytes", "chunks"])
+@pytest.mark.parametrize("body", [b"a tar", Pieces(b"a", b" tar")], ids=["bytes", "pieces"])
 @pytest.mark.parametrize(
     ("dockerfile", "name"), [(None, "Dockerfile"), ("x", "x"), (Path("d/./x"), "d/x"), ("./d//x", "d/x")]
 )
@@ -682,7 +670,7 @@ async def test_arguments_that_do_not_go_together(tmp_path: Path) -> None:
         await prepare()
     with pytest.raises(TypeError, match="nothing to build from"):
         await prepare(dockerfile="x")
-    tars: list[Source] = [b"tar", Chunks(b"tar")]
+    tars: list[Source] = [b"tar", Pieces(b"tar")]
     for tar in tars:
         with pytest.raises(TypeError, match="a tar brings its own Dockerfile"):
             await prepare(tar, dockerfile_text="FROM x")

@@ -399,26 +399,25 @@ def lowered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anydocker._wire.jsonstream.MAX_DOCUMENT", LIMIT)
 
 
+async def ends_with(expected: type[DockerError], endless: Endless) -> None:
+    error, peak = await flood(endless.operation, endless.head, endless.pieces())
+    assert type(error) is expected
+    assert endless.says in str(error)
+    assert peak < endless.peak
+
+
 @sweep
 @pytest.mark.usefixtures("lowered")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_what_has_no_end_is_refused_at_its_limit(name: str) -> None:
-    endless = REFUSED[name]
-    error, peak = await flood(endless.operation, endless.head, endless.pieces())
-    assert type(error) is ProtocolError
-    assert endless.says in str(error)
-    assert peak < endless.peak
+    await ends_with(ProtocolError, REFUSED[name])
 
 
 @sweep
 @pytest.mark.usefixtures("lowered")
 @pytest.mark.parametrize("name", FLAT)
 async def test_what_may_go_on_takes_no_more_memory(name: str) -> None:
-    endless = FLAT[name]
-    error, peak = await flood(endless.operation, endless.head, endless.pieces())
-    assert type(error) is TruncatedStream
-    assert endless.says in str(error)
-    assert peak < endless.peak
+    await ends_with(TruncatedStream, FLAT[name])
 
 
 async def test_a_head_in_small_pieces_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -21,7 +20,6 @@ from anydocker import (
     BuildTrace,
     ContextError,
     Credentials,
-    Docker,
     EngineFault,
     Image,
     InvalidReference,
@@ -32,14 +30,12 @@ from anydocker import (
     Ulimit,
     UnsupportedByEngine,
 )
-from anydocker.testing import Reply, Request, Route, ScriptedEngine, chunked_reply, json_reply, scripted_engine
+from anydocker.testing import Reply, Route, chunked_reply, json_reply
+from tests.answered import Call, Query, answered, entered, needs, query_of, refuses, sends
+from tests.helpers import Pieces
 
 pytestmark = pytest.mark.anyio
 
-Call = Callable[[Docker], Awaitable[Any]]
-Query = list[tuple[str, str]]
-
-NEWEST: Final = "1.55"
 ARM: Final = '{"os":"linux","architecture":"arm64"}'
 ALICE: Final = Credentials(username="alice", password="s3cret")
 IMAGE: Final = json_reply({"Id": "sha256:1"})
@@ -61,6 +57,8 @@ ROUTES: Final[dict[str, Route]] = {
     "DELETE /images/*": json_reply([]),
 }
 
+connected = partial(answered, ROUTES)
+
 
 @pytest.fixture(autouse=True)
 def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -68,42 +66,8 @@ def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@asynccontextmanager
-async def connected(
-    routes: Mapping[str, Route] | None = None, *, api_version: str = NEWEST
-) -> AsyncGenerator[tuple[Docker, ScriptedEngine], None]:
-    async with (
-        scripted_engine({**ROUTES, **(routes or {})}, api_version=api_version) as engine,
-        anydocker.connect(engine.host) as docker,
-    ):
-        engine.requests.clear()
-        yield docker, engine
-
-
-def query_of(request: Request) -> Query:
-    return parse_qsl(urlsplit(request.target).query, keep_blank_values=True)
-
-
 def decoded(header: str) -> Any:
     return json.loads(base64.urlsafe_b64decode(header))
-
-
-class Pieces:
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = iter(pieces)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-
-async def entered(opened: AbstractAsyncContextManager[Any]) -> None:
-    async with opened:
-        return
 
 
 # -- what is sent
@@ -226,12 +190,7 @@ SENT: Final[list[tuple[Call, str, Query]]] = [
 
 @pytest.mark.parametrize(("call", "target", "query"), SENT, ids=[f"{n}-{sent[1]}" for n, sent in enumerate(SENT)])
 async def test_what_is_sent(call: Call, target: str, query: Query) -> None:
-    async with connected() as (docker, engine):
-        await call(docker)
-        request = engine.requests[0]
-        assert f"{request.method} {request.path}" == target
-        assert query_of(request) == query
-        assert request.version == NEWEST
+    await sends(ROUTES, call, target, query)
 
 
 async def test_prune_builds_of_an_older_engine() -> None:
@@ -549,10 +508,7 @@ REFUSED: Final[list[tuple[Call, type[Exception], str]]] = [
 
 @pytest.mark.parametrize(("call", "error", "message"), REFUSED, ids=[f"{n}-{r[2]}" for n, r in enumerate(REFUSED)])
 async def test_what_is_refused(call: Call, error: type[Exception], message: str) -> None:
-    async with connected() as (docker, engine):
-        with pytest.raises(error, match=message):
-            await call(docker)
-        assert not engine.requests
+    await refuses(ROUTES, call, error, message)
 
 
 BUILDKIT: Final[list[tuple[Call, str]]] = [
@@ -621,11 +577,4 @@ TOO_NEW: Final[list[tuple[Call, str]]] = [
 
 @pytest.mark.parametrize(("call", "version"), TOO_NEW, ids=[f"{n}-{t[1]}" for n, t in enumerate(TOO_NEW)])
 async def test_what_the_engine_is_too_old_for(call: Call, version: str) -> None:
-    older = f"1.{int(version.removeprefix('1.')) - 1}"
-    async with connected(api_version=older) as (docker, engine):
-        with pytest.raises(UnsupportedByEngine, match=version):
-            await call(docker)
-        assert not engine.requests
-    async with connected(api_version=version) as (docker, engine):
-        await call(docker)
-        assert engine.requests
+    await needs(ROUTES, call, version)

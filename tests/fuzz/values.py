@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha1
 from itertools import groupby
 from struct import unpack_from
 from typing import Any
+from unittest.mock import patch
 
 from anydocker._wire import frames, jsonstream, lines
+from anydocker._wire.buildkit import BuildTrace, decode_trace
 from anydocker._wire.frames import STREAMS, Frame, FrameDecoder
 from anydocker._wire.jsonstream import JSONDecoder, loads
 from anydocker._wire.lines import Line, LineDecoder
@@ -18,15 +23,17 @@ from anydocker._wire.websocket import WebSocketDecoder
 from anydocker.errors import ProtocolError, PullFailed, StreamError
 from anydocker.streams._base import DocumentDecoder
 from anydocker.streams._events import Event
-from anydocker.streams._progress import BuildEvent, Progress, ProgressDecoder
+from anydocker.streams._progress import BuildDecoder, BuildEvent, Progress, ProgressDecoder
 from anydocker.streams._stats import Stats
-from tests.fuzz.harness import Target, body_of, each_way, outcome, recordings, seed, smaller
+from tests.fuzz.harness import Outcome, Target, body_of, each_way, outcome, recordings, seed, smaller
 
 __all__ = ("TARGETS",)
 
 _MAX_FRAME = 1000
 _NONCE = bytes(16)
 _SPACE = b" \t\r\n\x1e"
+_DEEP = 500
+_MSGSPEC = jsonstream.fast_decoder()
 
 
 def _frames(data: bytes) -> None:
@@ -116,6 +123,27 @@ def _jsonstream(data: bytes) -> None:
             assert repr(limited.values) == repr(whole.values[: len(limited.values)])
 
 
+def _scanners(data: bytes) -> None:
+    """With msgspec and without it, the same documents come out, and the same errors."""
+    assert _MSGSPEC is not None, "msgspec is not installed"
+    if data.count(b"[") + data.count(b"{") > _DEEP:
+        # How deep a document may be is up to the interpreter, and to the stack that it is decoded on.
+        return
+    assert _scanned_by(_MSGSPEC, data) == _scanned_by(None, data)
+
+
+def _scanned_by(scanner: Callable[[bytes], list[Any]] | None, data: bytes) -> list[tuple[str, type]]:
+    """What becomes of a stream, in each way it arrives, and as one document: values by their text, errors by class."""
+    stream, ways = each_way(data)
+    with patch.object(jsonstream, "fast_decoder", lambda: scanner):
+        results = [outcome(JSONDecoder(), way) for way in ways]
+        try:
+            results.append(Outcome([loads(stream)], None))
+        except ProtocolError as exc:
+            results.append(Outcome([], exc))
+    return [(repr(result.values), type(result.error)) for result in results]
+
+
 def _parse(data: bytes) -> tuple[bool, Any]:
     """Whether this is one JSON document, and which, by the standard library."""
     try:
@@ -134,7 +162,7 @@ def _documents(data: bytes) -> None:
     for way in ways[:2]:
         for decoder in (
             ProgressDecoder(Progress, PullFailed),
-            ProgressDecoder(BuildEvent, PullFailed),
+            BuildDecoder(),
             DocumentDecoder(Event),
             DocumentDecoder(Stats),
         ):
@@ -181,6 +209,45 @@ def _check_stats(value: Stats) -> None:
     assert all(type(count) is int for count in counts)
 
 
+def _trace(data: bytes) -> None:
+    """A message is a trace, with every field of its type, or refused; a message twice is its trace twice."""
+    message, twice = b64encode(data).decode(), b64encode(data + data).decode()
+    once = _decoded_trace(message)
+    if once is not None:
+        assert _decoded_trace(twice) == BuildTrace(2 * once.steps, 2 * once.statuses, 2 * once.logs, 2 * once.warnings)
+    _decoded_trace(data.decode("latin-1"))
+    valid, document = _parse(data)
+    if valid:
+        _decoded_trace(document)
+
+
+def _decoded_trace(text: object) -> BuildTrace | None:
+    try:
+        trace = decode_trace(text)
+    except ProtocolError:
+        return None
+    assert type(trace) is BuildTrace
+    for step in trace.steps:
+        assert all(type(text) is str for text in (step.digest, step.name, step.error, *step.inputs))
+        assert all(time is None or type(time) is datetime for time in (step.started, step.completed))
+        assert type(step.cached) is bool
+    for status in trace.statuses:
+        assert all(type(text) is str for text in (status.id, status.step, status.name))
+        assert all(type(number) is int for number in (status.current, status.total))
+        times = (status.timestamp, status.started, status.completed)
+        assert all(time is None or type(time) is datetime for time in times)
+    for log in trace.logs:
+        assert (type(log.step), type(log.data)) == (str, bytes)
+        assert log.stream in {"stdout", "stderr"}
+        assert log.timestamp is None or type(log.timestamp) is datetime
+    for warning in trace.warnings:
+        texts = (warning.step, warning.text, warning.url, warning.filename, *warning.detail)
+        assert all(type(text) is str for text in texts)
+        assert warning.line is None or type(warning.line) is int
+        assert type(warning.level) is int
+    return trace
+
+
 def _refusal(data: bytes) -> None:
     status = 400 + (data[0] if data else 0) % 200
     error = api_error(status, data[1:], "GET", "/x")
@@ -222,6 +289,30 @@ _KEYS = (
     *("blkio_stats", "io_service_bytes_recursive", "value", "pids_stats"),
 )
 _DOCUMENTS = tuple(body.partition(b"\r\n")[2] for body in _BODIES)
+_JSON_SEEDS = (
+    *(s for body in _DOCUMENTS for s in seed(body)),
+    *(
+        s
+        for text in (b"1\n2\n", b"[1]\n{}\n", b'\x1e{"a":"}"}\n', b'{"a":\n1}', b"[1.0,-0,1e400]\n")
+        for s in seed(text)
+    ),
+)
+_NUMBERS = (b"18446744073709551616", b"-9223372036854775809", b"0.1e1", b"-0.0", b"\\ud83d\\ude00")
+_TRACES = (
+    *(b64decode(text) for body in _BODIES for text in re.findall(rb'"aux":"([\w+/=]+)"', body)),
+    # A step, a status, a log and a warning with what the recorded ones do not have; a time that is none.
+    b"\x0a\x08\x0a\1a\x12\1b\x20\1",
+    b"\x12\x0e\x0a\1l\x12\1a\x20\5\x28\x09\x32\2\x08\1",
+    b"\x1a\x08\x0a\1a\x18\2\x22\1\xff",
+    b"\x22\x19\x0a\1a\x10\1\x1a\1w\x22\1d\x2a\1u\x32\3\x0a\1f\x3a\4\x0a\2\x08\7",
+    b"\x0a\x0c\x2a\x0a\x08" + b"\x80" * 8 + b"\x40",
+)
+# A field of each number that a message has, as a number and as bytes; the largest number, and one that is too long.
+_FIELDS = (
+    *(bytes([number << 3 | form]) for number in range(1, 9) for form in (0, 2)),
+    b"\xff" * 9 + b"\1",
+    b"\xff" * 10,
+)
 
 TARGETS = {
     "frames": Target(
@@ -234,19 +325,14 @@ TARGETS = {
         (b"one\ntwo\r\nthr\1ee\n\2err\xc3\1\xa4\2\xa4\n", "\u2603\U0001f600".encode() * 9, b"\r\1\n"),
         (b"\n", b"\r\n", b"\1", b"\2", "\u2603".encode(), "\U0001f600".encode()),
     ),
-    "jsonstream": Target(
-        _jsonstream,
-        (
-            *(s for body in _DOCUMENTS for s in seed(body)),
-            *(s for text in (b"1\n2\n", b"[1]\n{}\n", b'\x1e{"a":"}"}\n', b'{"a":\n1}') for s in seed(text)),
-        ),
-        _JSON_WORDS,
-    ),
+    "jsonstream": Target(_jsonstream, _JSON_SEEDS, _JSON_WORDS),
+    "scanners": Target(_scanners, _JSON_SEEDS, (*_JSON_WORDS, *_NUMBERS)),
     "documents": Target(
         _documents,
-        tuple(s for body in _DOCUMENTS for s in seed(body)),
+        tuple(s for body in (*_DOCUMENTS, b'{"id":"moby.buildkit.trace","aux":"CgU="}\n') for s in seed(body)),
         (*_JSON_WORDS, *(b'"%b":' % key.encode() for key in _KEYS)),
     ),
+    "trace": Target(_trace, (*_TRACES, b'"CgA="', b"CgA="), _FIELDS),
     "refusal": Target(_refusal, (b'\4{"message":"no such container"}', b"\4<html>", b"\0[1]"), _JSON_WORDS),
     "websocket": Target(
         _websocket,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from anydocker.testing import PrivateEngine, Registry, local_registry
 from tests.live.differences import Difference, engine_name, expected_difference
 from tests.live.docker_home import DockerHome
 from tests.live.engines_by_name import Engines, engines_by_name
+from tests.live.helpers import CLI
 from tests.live.ssh_server import ssh_server
 
 PASSWORD: Final = ("alice", "s3cret")
@@ -90,7 +91,17 @@ def label() -> str:
 
 
 @pytest.fixture
-def cli(engine_host: str) -> Callable[..., Awaitable[str]]:
+async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
+    """A name for images, which are removed after the test, as are those whose names begin with it."""
+    yield label
+    for image in await docker.images.list(filters={"reference": [f"{label}*", f"{label}*/*"]}):
+        for name in (image.summary["RepoTags"] if image.summary else None) or ():
+            # By its name: what another build in the cache goes back to only loses that.
+            await docker.images.image(name).remove(force=True)
+
+
+@pytest.fixture
+def cli(engine_host: str) -> CLI:
     """Runs the ``docker`` command line against the engine: what it prints is the truth to compare with."""
 
     async def run(*words: str) -> str:

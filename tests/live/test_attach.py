@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from anyio import BusyResourceError, ClosedResourceError, create_task_group, fail_after
 
 from anydocker import (
-    AttachStream,
     Completed,
     Conflict,
     Container,
@@ -18,45 +13,13 @@ from anydocker import (
     Frame,
     TruncatedStream,
 )
+from tests.helpers import Pieces, varied
+from tests.live.helpers import created, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
 MIB = 1024 * 1024
-LARGE = b"".join(hashlib.sha512(n.to_bytes(4, "big")).digest() for n in range(4 * MIB // 64))
-
-
-class Pieces:
-    """A stream of bytes in pieces."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = iter(pieces)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-
-@asynccontextmanager
-async def created(
-    docker: Docker, *command: str, stdin: bool = False, tty: bool = False
-) -> AsyncGenerator[Container, None]:
-    container = await docker.containers.create("busybox", command, stdin=stdin, tty=tty, network="none")
-    try:
-        yield container
-    finally:
-        await container.remove(force=True)
-
-
-async def until(stream: AttachStream, end: bytes) -> bytes:
-    """Receive up to some text."""
-    seen = b""
-    while end not in seen:
-        seen += (await stream.receive()).data
-    return seen
+LARGE = varied(4 * MIB)
 
 
 # -- the live stream

@@ -1,30 +1,18 @@
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Final
 
 import pytest
 from anyio import create_task_group, move_on_after
 
-from anydocker import Conflict, Container, Docker, NotFound, WebSocketStream
+from anydocker import Conflict, Docker, NotFound, WebSocketStream
+from tests.helpers import varied
+from tests.live.helpers import created
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
 MIB: Final = 1024 * 1024
-LARGE: Final = b"".join(hashlib.sha512(n.to_bytes(4, "big")).digest() for n in range(2 * MIB // 64))
-
-
-@asynccontextmanager
-async def created(
-    docker: Docker, *command: str, stdin: bool = False, tty: bool = False
-) -> AsyncGenerator[Container, None]:
-    container = await docker.containers.create("busybox", command, stdin=stdin, tty=tty, network="none")
-    try:
-        yield container
-    finally:
-        await container.remove(force=True)
+LARGE: Final = varied(2 * MIB)
 
 
 async def until(stream: WebSocketStream, end: bytes) -> bytes:

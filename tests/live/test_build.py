@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -18,49 +17,10 @@ from anydocker import (
     InvalidReference,
     NotFound,
 )
+from tests.helpers import Pieces, cut, tar_of
+from tests.live.helpers import CLI, shown
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
-
-def tar_of(files: Mapping[str, str], compression: str = "") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz" if compression else "w") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return buffer.getvalue()
-
-
-class Pieces:
-    """A stream of bytes in small pieces."""
-
-    def __init__(self, data: bytes) -> None:
-        self._pieces = iter([data[at : at + 1000] for at in range(0, len(data), 1000)])
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-
-@pytest.fixture
-async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
-    """A name for an image, which is removed after the test."""
-    yield label
-    for image in await docker.images.list(filters={"reference": f"{label}*"}):
-        await image.remove(force=True)
-
-
-async def shown(docker: Docker, image: str, *command: str) -> str:
-    """What a command says in a container of an image."""
-    return (await docker.containers.run(image, command, network="none")).stdout.decode()
-
 
 # -- from where
 
@@ -109,16 +69,16 @@ async def test_a_dockerfile_outside_of_the_directory(docker: Docker, tag: str, t
     assert await shown(docker, tag, "find", "/c", "-type", "f") == "/c/a\n"
 
 
-@pytest.mark.parametrize("compression", ["", "gz"])
-async def test_from_a_tar(docker: Docker, tag: str, compression: str) -> None:
-    data = tar_of({"Dockerfile": "FROM busybox\nCOPY a /a", "a": "A" * 5000}, compression)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+async def test_from_a_tar(docker: Docker, tag: str, compress: Callable[[bytes], bytes]) -> None:
+    data = compress(tar_of({"Dockerfile": "FROM busybox\nCOPY a /a", "a": "A" * 5000}))
     await docker.images.build(data, tags=[tag])
     assert await shown(docker, tag, "cat", "/a") == "A" * 5000
 
 
 async def test_from_a_stream(docker: Docker, tag: str) -> None:
     data = tar_of({"docker/file": "FROM busybox\nCOPY a /a", "a": "A" * 50_000})
-    await docker.images.build(Pieces(data), dockerfile="docker/file", tags=[tag])
+    await docker.images.build(Pieces(*cut(data)), dockerfile="docker/file", tags=[tag])
     assert await shown(docker, tag, "cat", "/a") == "A" * 50_000
 
 

@@ -5,8 +5,7 @@ import gzip
 import io
 import lzma
 import subprocess
-import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,52 +23,14 @@ from anydocker import (
     Ulimit,
 )
 from anydocker.testing import PrivateEngine, Registry
+from tests.helpers import Pieces, cut, tar_of
 from tests.live.file_server import file_server
+from tests.live.helpers import shown
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
 MIB = 1024 * 1024
 RUNNING = " ---> Running in "
-
-
-def tar_of(files: Mapping[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return buffer.getvalue()
-
-
-class Pieces:
-    """A stream of bytes in small pieces."""
-
-    def __init__(self, data: bytes) -> None:
-        self._pieces = iter([data[at : at + 1000] for at in range(0, len(data), 1000)])
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-
-@pytest.fixture
-async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
-    """A name for an image, which is removed after the test."""
-    yield label
-    for image in await docker.images.list(filters={"reference": [f"{label}*", f"{label}*/*"]}):
-        for name in (image.summary["RepoTags"] if image.summary else None) or ():
-            # By its name: what another build in the cache goes back to only loses that.
-            await docker.images.image(name).remove(force=True)
-
-
-async def shown(docker: Docker, image: str, *command: str) -> str:
-    """What a command says in a container of an image."""
-    return (await docker.containers.run(image, command, network="none")).stdout.decode()
 
 
 async def step_host_config(docker: Docker, text: str, **options: Any) -> dict[str, Any]:
@@ -372,7 +333,7 @@ async def test_a_tar_in_memory(docker: Docker, tag: str) -> None:
 
 
 async def test_a_compressed_stream(docker: Docker, tag: str) -> None:
-    await docker.images.build(Pieces(gzip.compress(tar_of(FILES))), tags=[tag])
+    await docker.images.build(Pieces(*cut(gzip.compress(tar_of(FILES)))), tags=[tag])
     assert await shown(docker, tag, "cat", "/a") == "A"
 
 

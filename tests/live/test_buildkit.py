@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -21,24 +20,9 @@ from anydocker import (
 )
 from anydocker.testing import PrivateEngine
 from tests.live.file_server import file_server
+from tests.live.helpers import CLI, shown
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
-
-@pytest.fixture
-async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
-    """A name for an image, which is removed after the test."""
-    yield label
-    for image in await docker.images.list(filters={"reference": f"{label}*"}):
-        await image.remove(force=True)
-
-
-async def shown(docker: Docker, image: str, *command: str) -> str:
-    """What a command says in a container of an image."""
-    return (await docker.containers.run(image, command, network="none")).stdout.decode()
-
 
 # -- what it builds
 

@@ -4,17 +4,18 @@ import gzip
 import io
 import stat
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
 from anyio.to_thread import run_sync
 
 from anydocker import APIError, BadRequest, Container, ContainerOptions, Docker, EngineFault, Forbidden, NotFound
+from tests.helpers import Pieces, cut, tar_of
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 SET_UP = """
 mkdir -p /d/sub /d/empty; printf A > /d/a; printf B > /d/sub/b; ln -s sub/b /d/link; ln -s /d /to-d
@@ -32,16 +33,6 @@ async def container(docker: Docker) -> AsyncGenerator[Container, None]:
     await container.remove(force=True)
 
 
-def tar_of(*members: tuple[str, bytes], uid: int = 0) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size, info.uid, info.gid = len(data), uid, uid
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def contents(data: bytes) -> dict[str, bytes | str]:
     """What is in a tar: the data of files, where links lead to, nothing for directories."""
     found: dict[str, bytes | str] = {}
@@ -55,21 +46,6 @@ def contents(data: bytes) -> dict[str, bytes | str]:
 async def archived(container: Container, path: str) -> bytes:
     async with container.open_archive(path) as archive:
         return await archive.read()
-
-
-class Pieces:
-    """A stream of bytes in small pieces."""
-
-    def __init__(self, data: bytes) -> None:
-        self._pieces = iter([data[at : at + 1000] for at in range(0, len(data), 1000)])
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
 
 
 # -- what there is
@@ -174,7 +150,7 @@ async def test_what_is_below_a_file(container: Container) -> None:
 
 async def test_an_unknown_container(docker: Docker) -> None:
     unknown = docker.containers.container("unknown")
-    for call in (unknown.archive_info("/"), archived(unknown, "/"), unknown.put_archive("/", tar_of())):
+    for call in (unknown.archive_info("/"), archived(unknown, "/"), unknown.put_archive("/", tar_of({}))):
         with pytest.raises(NotFound):
             await call
     with pytest.raises(NotFound):
@@ -201,7 +177,7 @@ def _memory(data: bytes, path: Path) -> io.BytesIO:
 
 
 def _stream(data: bytes, path: Path) -> Pieces:
-    return Pieces(data)
+    return Pieces(*cut(data))
 
 
 Make = Callable[[bytes, Path], bytes | Path | io.BytesIO | Pieces]
@@ -210,7 +186,7 @@ Make = Callable[[bytes, Path], bytes | Path | io.BytesIO | Pieces]
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 @pytest.mark.parametrize("make", [_bytes, _path, _memory, _stream])
 async def test_put(container: Container, tmp_path: Path, make: Make, compress: Callable[[bytes], bytes]) -> None:
-    data = compress(tar_of(("new/c", b"C" * 10_000), ("a", b"other")))
+    data = compress(tar_of({"new/c": b"C" * 10_000, "a": b"other"}))
     await container.put_archive("/d", make(data, tmp_path / "d.tar"))
     found = contents(await archived(container, "/d"))
     assert (found["d/new/c"], found["d/a"], found["d/sub/b"]) == (b"C" * 10_000, b"other", b"B")
@@ -218,7 +194,7 @@ async def test_put(container: Container, tmp_path: Path, make: Make, compress: C
 
 async def test_put_into_a_running_container(docker: Docker) -> None:
     async with docker.containers.open_run("busybox", ["sleep", "1000"], network="none") as container:
-        await container.put_archive("/tmp", tar_of(("a", b"A")))
+        await container.put_archive("/tmp", tar_of({"a": b"A"}))
         assert (await container.exec(["cat", "/tmp/a"])).stdout == b"A"
 
 
@@ -228,28 +204,28 @@ async def test_owners_are_kept_if_asked(container: Container) -> None:
             return tar.getmember("new").uid
 
     # Without it, engines differ: some keep the owners, some give all to root.
-    await container.put_archive("/d", tar_of(("new", b"x"), uid=7), copy_owner=True)
+    await container.put_archive("/d", tar_of({"new": b"x"}, owner=7), copy_owner=True)
     assert await owner() == 7
 
 
 async def test_a_kind_is_kept_if_asked(container: Container) -> None:
     with pytest.raises((BadRequest, APIError), match="(?i)cannot overwrite"):
-        await container.put_archive("/d", tar_of(("sub", b"now a file")), keep_kind=True)
+        await container.put_archive("/d", tar_of({"sub": b"now a file"}), keep_kind=True)
     assert (await container.archive_info("/d/sub")).is_directory
 
 
 async def test_put_where_it_cannot_be(container: Container) -> None:
     with pytest.raises((BadRequest, EngineFault), match="(?i)not a directory"):
-        await container.put_archive("/d/a", tar_of(("a", b"A")))
+        await container.put_archive("/d/a", tar_of({"a": b"A"}))
     with pytest.raises(NotFound):
-        await container.put_archive("/none", tar_of(("a", b"A")))
+        await container.put_archive("/none", tar_of({"a": b"A"}))
 
 
 async def test_put_where_all_is_read_only(docker: Docker) -> None:
     options = ContainerOptions(read_only=True)
     container = await docker.containers.create("busybox", ["true"], network="none", options=options)
     with pytest.raises((Forbidden, APIError), match="(?i)read-only"):
-        await container.put_archive("/tmp", tar_of(("a", b"A")))
+        await container.put_archive("/tmp", tar_of({"a": b"A"}))
     await container.remove()
 
 
@@ -261,7 +237,7 @@ async def test_put_of_what_is_no_tar(container: Container, data: bytes) -> None:
 
 async def test_a_member_that_would_leave_stays_inside(container: Container) -> None:
     with pytest.raises(APIError):
-        await container.put_archive("/d/sub", tar_of(("../../escaped", b"x")))
+        await container.put_archive("/d/sub", tar_of({"../../escaped": b"x"}))
     with pytest.raises(NotFound):
         await container.archive_info("/escaped")
 

@@ -18,10 +18,10 @@ from anydocker import (
     NotFound,
     UnsupportedByEngine,
 )
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 # Ends at once when it is told to, which the first process of a namespace does only for signals it asks for.
 WAITS = ["sh", "-c", "trap 'exit 3' TERM; trap 'exit 4' INT; while :; do sleep 1000 & wait $!; done"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import tarfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,6 +15,7 @@ import anydocker
 from anydocker import BuildFailed, Docker, DockerError, EngineFault, ExecFailed, LoadFailed, PullFailed
 from anydocker.testing import BUSYBOX, busybox_rootfs, local_registry
 from anydocker.testing.fixtures import StartEngine
+from tests.helpers import tar_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -28,23 +28,13 @@ LARGE = random.Random(1).randbytes(6 * MIB)
 DISK = 20 * MIB
 
 
-def tar_of(**members: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 @asynccontextmanager
 async def small_engine(start_engine: StartEngine) -> AsyncGenerator[tuple[Docker, str, bytes], None]:
     """An engine with a small disk, the name of an image that it can pull, and the same image saved."""
     async with start_engine(disk_bytes=DISK) as engine, local_registry(engine) as registry:
         async with anydocker.connect(engine.host) as d:
             await d.images.import_(await run_sync(busybox_rootfs), repository=BUSYBOX)
-            image = await d.images.import_(tar_of(large=LARGE), repository=f"{registry.address}/large:1")
+            image = await d.images.import_(tar_of({"large": LARGE}), repository=f"{registry.address}/large:1")
             await image.push()
             async with image.open_save() as body:
                 saved = await body.read()
@@ -60,12 +50,12 @@ async def test_what_finds_no_room_fails_and_says_so(start_engine: StartEngine) -
     async with small_engine(start_engine) as (d, name, saved):
         async with d.containers.open_run("busybox", ["sleep", "1000"], network="none") as container:
             await container.exec(["sh", "-c", FILL])
-            dockerfile = b"FROM busybox\nCOPY large /\n"
+            dockerfile = "FROM busybox\nCOPY large /\n"
             writes: dict[str, tuple[type[DockerError], Callable[[], Awaitable[object]]]] = {
                 "pull": (PullFailed, lambda: d.images.pull(name)),
                 "load": (LoadFailed, lambda: d.images.load(saved)),
                 # Where it fails before it says anything, it is the answer's status that says so.
-                "import": (EngineFault, lambda: d.images.import_(tar_of(large=LARGE), repository="large:2")),
+                "import": (EngineFault, lambda: d.images.import_(tar_of({"large": LARGE}), repository="large:2")),
                 "build": (
                     BuildFailed,
                     lambda: d.images.build(
@@ -74,9 +64,9 @@ async def test_what_finds_no_room_fails_and_says_so(start_engine: StartEngine) -
                 ),
                 "context": (
                     EngineFault,
-                    lambda: d.images.build(io.BytesIO(tar_of(Dockerfile=dockerfile, large=LARGE))),
+                    lambda: d.images.build(io.BytesIO(tar_of({"Dockerfile": dockerfile, "large": LARGE}))),
                 ),
-                "put_archive": (EngineFault, lambda: container.put_archive("/tmp", tar_of(large=LARGE))),
+                "put_archive": (EngineFault, lambda: container.put_archive("/tmp", tar_of({"large": LARGE}))),
             }
             for what, (error, write) in writes.items():
                 with fail_after(PATIENCE), pytest.raises(error) as caught:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ import anydocker
 import anydocker.errors
 from anydocker import Docker, TLSConfig
 from anydocker.testing import Registry, ReplayBackend, Reply, json_reply, scripted_engine
+from tests.helpers import refused_as_nobody
 from tests.live.docker_home import DockerHome
 from tests.live.engines_by_name import Engines, write_context
 
@@ -98,34 +97,11 @@ async def stale_socket(world: World) -> None:
     await reach(f"unix://{world.directory}/d.sock")
 
 
-AS_NOBODY: Final = """
-import os, pickle, pwd, sys
-import anydocker, anydocker._transport.pool, anyio
-
-async def main():
-    nobody = pwd.getpwnam("nobody")
-    if os.getuid() == 0:
-        os.setgroups([])
-        os.setgid(nobody.pw_gid)
-        os.setuid(nobody.pw_uid)
-    try:
-        async with anydocker.connect(sys.argv[1]):
-            pass
-    except anydocker.ConnectError as exc:
-        sys.stdout.buffer.write(pickle.dumps(exc))
-
-anyio.run(main)
-"""
-
-
 async def not_allowed(world: World) -> None:
     path = world.directory / "d.sock"
     async with await anyio.create_unix_listener(path):
         await run_sync(path.chmod, 0)
-        command = (sys.executable, "-c", AS_NOBODY, f"unix://{path}")
-        done = await anyio.run_process(command, cwd=PAGE.parents[1])
-    error: Any = pickle.loads(done.stdout)
-    raise error
+        raise await refused_as_nobody(f"unix://{path}", "asyncio")
 
 
 async def closed_port(world: World) -> None:

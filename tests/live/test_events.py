@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from anyio import EndOfStream, create_task_group, fail_after
 
 from anydocker import BadRequest, Container, Docker, EngineFault, Event
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
 
 
 async def test_the_life_of_a_container(docker: Docker, label: str) -> None:

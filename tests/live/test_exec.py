@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator
-
 import pytest
 from anyio import ClosedResourceError, create_task_group
 
@@ -12,37 +9,15 @@ from anydocker import (
     Container,
     Docker,
     ExecFailed,
-    ExecStream,
     Frame,
 )
+from tests.helpers import Pieces, varied
+from tests.live.helpers import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
 MIB = 1024 * 1024
-LARGE = b"".join(hashlib.sha512(n.to_bytes(4, "big")).digest() for n in range(4 * MIB // 64))
-
-
-class Pieces:
-    """A stream of bytes in pieces."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = iter(pieces)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-
-async def until(stream: ExecStream, end: bytes) -> bytes:
-    """Receive up to some text."""
-    seen = b""
-    while end not in seen:
-        seen += (await stream.receive()).data
-    return seen
+LARGE = varied(4 * MIB)
 
 
 # -- to the end

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -23,37 +23,11 @@ from anydocker import (
     UnsupportedByEngine,
 )
 from anydocker.testing import PrivateEngine, Registry
+from tests.helpers import Pieces, cut, tar_of
 from tests.live.file_server import file_server
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
-
-def tar_of(**files: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-class Pieces:
-    """A stream of bytes in small pieces."""
-
-    def __init__(self, data: bytes, size: int = 1000) -> None:
-        self._pieces = iter([data[at : at + size] for at in range(0, len(data), size)])
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
 
 Source = bytes | Path | io.BufferedReader | Pieces
 Make = Callable[[bytes, Path], Source]
@@ -74,7 +48,7 @@ def _bytes(data: bytes, path: Path) -> bytes:
 
 
 def _stream(data: bytes, path: Path) -> Pieces:
-    return Pieces(data)
+    return Pieces(*cut(data))
 
 
 every_source = pytest.mark.parametrize("make", [_bytes, _path, _file, _stream])
@@ -83,7 +57,7 @@ every_source = pytest.mark.parametrize("make", [_bytes, _path, _file, _stream])
 @pytest.fixture
 async def image(docker: Docker, label: str, registry: Registry) -> AsyncGenerator[Image, None]:
     """An image of the test's own, with names of the test's own."""
-    image = await docker.images.import_(tar_of(file=label.encode()), repository=label)
+    image = await docker.images.import_(tar_of({"file": label}), repository=label)
     yield image
     names = [label, f"{label}/*", f"*/{label}", f"{registry.address}/{label}"]
     for one in await docker.images.list(filters={"reference": names}):
@@ -258,7 +232,7 @@ async def test_load_of_a_compressed_archive(docker: Docker, image: Image) -> Non
 
 
 async def test_save_and_load_of_several(docker: Docker, image: Image, label: str, tmp_path: Path) -> None:
-    other = await docker.images.import_(tar_of(other=b"x"), repository=f"{label}/other:1")
+    other = await docker.images.import_(tar_of({"other": "x"}), repository=f"{label}/other:1")
     await image.tag(f"{label}/two")
     async with docker.images.open_save([f"{label}:latest", f"{label}/two", f"{label}/other:1"]) as body:
         assert await body.write_to(tmp_path / "both.tar") == (tmp_path / "both.tar").stat().st_size
@@ -290,7 +264,7 @@ async def test_open_load_gives_the_steps(docker: Docker, image: Image, label: st
     assert steps.log.endswith(f"Loaded image: {label}:latest\n")
 
 
-@pytest.mark.parametrize("data", [b"", b"this is no tar" * 1000, tar_of(a=b"A")])
+@pytest.mark.parametrize("data", [b"", b"this is no tar" * 1000, tar_of({"a": "A"})])
 async def test_load_of_what_is_no_image(docker: Docker, data: bytes) -> None:
     with pytest.raises((LoadFailed, APIError)):
         await docker.images.load(data)
@@ -359,7 +333,7 @@ async def test_save_of_an_unknown_image(docker: Docker, label: str) -> None:
 
 @every_source
 async def test_import(docker: Docker, label: str, tmp_path: Path, make: Make) -> None:
-    source = make(tar_of(file=label.encode()), tmp_path / "root.tar")
+    source = make(tar_of({"file": label}), tmp_path / "root.tar")
     image = await docker.images.import_(
         source, repository=f"{label}:1", changes=['CMD ["a", "b"]', "ENV A=1", "LABEL x=y"], message="made by a test"
     )
@@ -379,7 +353,7 @@ async def test_import(docker: Docker, label: str, tmp_path: Path, make: Make) ->
 async def test_import_from_a_url(
     docker: Docker, anydocker_engine: PrivateEngine | None, label: str, tmp_path: Path, ending: str
 ) -> None:
-    data = tar_of(file=label.encode())
+    data = tar_of({"file": label})
     await run_sync((tmp_path / f"root.tar{ending}").write_bytes, gzip.compress(data) if ending else data)
     steps: list[str] = []
     async with file_server(anydocker_engine, tmp_path) as url:
@@ -416,7 +390,7 @@ async def test_import_of_another_image_flattens_it(docker: Docker, label: str) -
 @pytest.mark.parametrize("change", ["BUY milk", "RUN true"])
 async def test_import_with_a_change_that_is_none(docker: Docker, label: str, change: str) -> None:
     with pytest.raises(APIError):
-        await docker.images.import_(tar_of(a=b"A"), repository=label, changes=[change])
+        await docker.images.import_(tar_of({"a": "A"}), repository=label, changes=[change])
     assert not await docker.images.list(filters={"reference": label})
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -21,44 +21,20 @@ from anydocker import (
     PullFailed,
 )
 from anydocker.testing import Registry
+from tests.helpers import Pieces, cut, tar_of
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 MALFORMED = ["", " ", "UPPER", "a b", "a:b:c", "a@sha256:0", "../up", "a//b", "a?b", "-a", "a:" + "x" * 129, "a\n"]
 BAD_NAMES = ["", " ", "..", "../up", "a/../b", "a//b", "/a", "a/", "a\0b", "a\nb"]
 
 
-def tar_of(**files: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-class Pieces:
-    """A stream of bytes in small pieces."""
-
-    def __init__(self, data: bytes, size: int = 1000) -> None:
-        self._pieces = iter([data[at : at + size] for at in range(0, len(data), size)])
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-
 @pytest.fixture
 async def image(docker: Docker, label: str) -> AsyncGenerator[Image, None]:
     """An image of the test's own."""
-    image = await docker.images.import_(tar_of(file=label.encode()), repository=label)
+    image = await docker.images.import_(tar_of({"file": label}), repository=label)
     yield image
     for one in await docker.images.list(filters={"reference": [f"{label}*", f"{label}*/*"]}):
         await one.remove(force=True)
@@ -342,7 +318,7 @@ async def test_remove_leaves_the_parents_if_asked(docker: Docker, label: str) ->
 
 async def test_import_bytes(docker: Docker, label: str) -> None:
     steps: list[Progress] = []
-    image = await docker.images.import_(tar_of(a=b"A"), repository=f"{label}:1", progress=steps.append)
+    image = await docker.images.import_(tar_of({"a": "A"}), repository=f"{label}:1", progress=steps.append)
     assert image.name == f"{label}:1"
     assert steps[-1].status == image.id
     assert (await image.inspect())["RepoTags"] == [f"{label}:1"]
@@ -350,8 +326,8 @@ async def test_import_bytes(docker: Docker, label: str) -> None:
 
 
 async def test_import_a_stream(docker: Docker, label: str) -> None:
-    data = tar_of(large=bytes(range(256)) * 4096, small=b"x")
-    image = await docker.images.import_(Pieces(data), repository=label)
+    data = tar_of({"large": bytes(range(256)) * 4096, "small": "x"})
+    image = await docker.images.import_(Pieces(*cut(data)), repository=label)
     container = await docker.containers.create(label, ["x"])
     archive = await docker.request("GET", f"/containers/{container.id}/export")
     with tarfile.open(fileobj=io.BytesIO(archive.body)) as tar:
@@ -371,7 +347,7 @@ async def test_import_of_what_is_no_tar(docker: Docker, label: str) -> None:
 async def test_import_refuses_a_malformed_name(docker: Docker) -> None:
     for name in MALFORMED:
         with pytest.raises(InvalidReference):
-            await docker.images.import_(tar_of(), repository=name)
+            await docker.images.import_(tar_of({}), repository=name)
 
 
 async def test_an_error_of_the_stream_that_is_imported_comes_out_unchanged(docker: Docker, label: str) -> None:
@@ -380,7 +356,7 @@ async def test_an_error_of_the_stream_that_is_imported_comes_out_unchanged(docke
             raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine"):
-        await docker.images.import_(Broken(b""), repository=label)
+        await docker.images.import_(Broken(), repository=label)
     assert not await docker.images.list(filters={"reference": label})
 
 

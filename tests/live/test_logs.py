@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
@@ -8,10 +8,10 @@ import pytest
 from anyio import BusyResourceError, ClosedResourceError, EndOfStream, create_task_group, fail_after, sleep
 
 from anydocker import Container, Docker, Frame, Line, Stats
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 SCRIPT = "for n in 1 2 3; do echo out $n; read x; echo err $n >&2; read x; done"
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,10 +21,10 @@ from anydocker import (
     NotFound,
     UnsupportedByEngine,
 )
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 SLEEP = ["sleep", "86400"]
 SERVE = ["sh", "-c", "echo $NAME > /name; exec httpd -f -p 80 -h /"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from anyio.to_thread import run_sync
 
 import anydocker
 from anydocker import Docker
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 PROXIES = {
     "httpProxy": "http://proxy.example:3128",
     "httpsProxy": "http://proxy.example:3129",
@@ -25,14 +24,6 @@ PROXIES = {
 }
 # Keeps in the image what a step of the build sees.
 SHOW = "FROM busybox\nRUN env | grep -i proxy > /proxies\n"
-
-
-@pytest.fixture
-async def tag(docker: Docker, label: str) -> AsyncGenerator[str, None]:
-    """A name for images, which are removed after the test."""
-    yield label
-    for image in await docker.images.list(filters={"reference": f"{label}*"}):
-        await image.remove(force=True)
 
 
 @pytest.fixture(params=["default", "engine"])

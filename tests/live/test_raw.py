@@ -3,7 +3,6 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +21,10 @@ from anydocker import (
     Response,
     UnsupportedByEngine,
 )
+from tests.helpers import Pieces
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
-
-
-class Pieces:
-    """A stream of bytes in pieces."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = iter(pieces)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
 
 # -- the engine
 

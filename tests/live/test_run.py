@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -20,37 +19,18 @@ from anydocker import (
     Unauthorized,
 )
 from anydocker.testing import Registry
+from tests.helpers import Pieces, cut, varied
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 MIB = 1024 * 1024
-# No two parts of it are alike, so that a byte lost, doubled or misplaced shows.
-LARGE = b"".join(hashlib.sha512(n.to_bytes(4, "big")).digest() for n in range(4 * MIB // 64))
+LARGE = varied(4 * MIB)
 
 
 # Arguments that are fine, for one that is not.
 GOOD: dict[str, Any] = {"image": "busybox", "command": ["true"]}
-
-
-class Pieces:
-    """A stream of bytes in pieces of uneven size."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._sizes = iter([0, 1, 65_537, *[100_003] * (len(data) // 100_003)])
-        self._at = 0
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for size in self._sizes:
-            piece = self._data[self._at : self._at + size]
-            self._at += size
-            return piece
-        raise StopAsyncIteration
 
 
 async def test_run(docker: Docker, label: str, cli: CLI) -> None:
@@ -148,7 +128,8 @@ async def test_large_input_through_the_process_and_back(docker: Docker) -> None:
 
 async def test_a_stream_as_input(docker: Docker) -> None:
     data = LARGE[:MIB]
-    done = await docker.containers.run("busybox", ["sha256sum"], input=Pieces(data), network="none")
+    uneven = Pieces(b"", data[:1], data[1:65_538], *cut(data[65_538:], 100_003))
+    done = await docker.containers.run("busybox", ["sha256sum"], input=uneven, network="none")
     assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
@@ -165,7 +146,7 @@ async def test_an_error_of_the_input_comes_out_unchanged(docker: Docker, label: 
             raise error
 
     with pytest.raises(ZeroDivisionError) as caught:
-        await docker.containers.run("busybox", ["cat"], input=Broken(b""), labels={label: ""}, network="none")
+        await docker.containers.run("busybox", ["cat"], input=Broken(), labels={label: ""}, network="none")
     assert caught.value is error
     assert not await docker.containers.list(all=True, filters={"label": label})
 

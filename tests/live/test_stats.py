@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 
 import pytest
 from anyio import EndOfStream, create_task_group
 
 from anydocker import Container, Docker, Stats
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
-CLI = Callable[..., Awaitable[str]]
 
 MIB = 1024 * 1024
 LIMITS = {"HostConfig": {"NanoCpus": 500_000_000, "Memory": 64 * MIB}}

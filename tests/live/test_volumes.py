@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -16,10 +16,9 @@ from anydocker import (
     UnsupportedByEngine,
     Volume,
 )
+from tests.live.helpers import CLI
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-CLI = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture

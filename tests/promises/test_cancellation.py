@@ -270,6 +270,24 @@ async def test_a_read_cancelled_by_asyncio_itself_can_be_made_again(recording: S
 # -- calls and blocks
 
 
+async def cancelled_at(
+    offset: int,
+    recording: Call | StreamRecording,
+    act: Callable[[Docker], Awaitable[object]],
+    backend: ReplayBackend,
+    d: Docker,
+) -> None:
+    """Cancel what waits for a byte of the answer, and see that it has left no connection."""
+    backend.routes = recording.routes(attrs.evolve(recording.reply, stall_at=offset))
+    with CancelScope() as scope:
+        backend.on_stall = scope.cancel
+        await act(d)
+    assert scope.cancelled_caught, offset
+    assert d.statistics().open_streams == 0
+    # One more may idle: that of a call before, such as the one that asks whether there is a terminal.
+    assert backend.open_connections == d.statistics().idle_connections <= 1
+
+
 @sweep
 @every_call
 @pytest.mark.promise(2, "a call cancelled at any byte gives its connection up")
@@ -277,14 +295,7 @@ async def test_a_cancelled_call_gives_its_connection_up(recording: Call, points:
     backend, client = replay(recording)
     async with client as d:
         for offset in points.of(range(recording.needed)):
-            backend.routes = recording.routes(attrs.evolve(recording.reply, stall_at=offset))
-            with CancelScope() as scope:
-                backend.on_stall = scope.cancel
-                await recording.make(d)
-            assert scope.cancelled_caught, offset
-            assert d.statistics().open_streams == 0
-            # One more may idle: that of a call before, such as the one that asks whether there is a terminal.
-            assert backend.open_connections == d.statistics().idle_connections <= 1
+            await cancelled_at(offset, recording, recording.make, backend, d)
 
 
 @sweep
@@ -296,13 +307,7 @@ async def test_a_block_cancelled_as_it_is_entered_leaves_no_connection(
     backend, client = replay(recording)
     async with client as d:
         for offset in points.of(range(recording.reply.head_size)):
-            backend.routes = recording.routes(attrs.evolve(recording.reply, stall_at=offset))
-            with CancelScope() as scope:
-                backend.on_stall = scope.cancel
-                await recording.read(d)
-            assert scope.cancelled_caught, offset
-            assert d.statistics().open_streams == 0
-            assert backend.open_connections == d.statistics().idle_connections <= 1
+            await cancelled_at(offset, recording, recording.read, backend, d)
 
 
 class Trouble(Exception):
