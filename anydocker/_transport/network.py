@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, cast
 
 import anyio
@@ -102,18 +102,17 @@ class SocketConnection(RawStream):
 
     def __init__(self, stream: SocketStream) -> None:
         super().__init__(stream)
-        self._receiver = stream.receiver
+        self._receive = stream.receiver.receive
         sock = stream.extra(SocketAttribute.raw_socket)
         self._socket = sock
         self._try_to_send = sock.send
         self._try_to_send_parts = sock.sendmsg
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Receive up to ``max_bytes``; ``b""`` is the end. ``timeout`` is ignored: the caller has a cancel scope."""
-        try:
-            return await self._receiver.receive(max_bytes)
-        except OSError as exc:
-            raise httpcore.ReadError(exc.strerror or str(exc)) from exc
+    def read(  # pyright: ignore[reportIncompatibleMethodOverride]  # what it calls is a coroutine function
+        self, max_bytes: int, timeout: float | None = None
+    ) -> Coroutine[Any, Any, bytes]:
+        """The same, but that it raises OSError. No coroutine of its own: a read is waited for in as few as can be."""
+        return self._receive(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of ``buffer``; a checkpoint only if it has to wait. ``timeout`` is ignored."""
