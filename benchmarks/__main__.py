@@ -8,9 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
+from benchmarks.awake import keep_awake
 from benchmarks.chart import draw
 from benchmarks.command_line import measure_command_line
 from benchmarks.measure import Result, measure_row
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     print(", ".join(f"{key} {value}" for key, value in environment().items()), flush=True)
     busy = os.getloadavg()[0] > _BUSY
-    results = _measure(rows, rounds, quick=bool(options.quick))
+    with keep_awake() if options.awake else nullcontext():
+        results = _measure(rows, rounds, quick=bool(options.quick))
     print(as_table(results, cpu=options.by == "cpu"))
     if busy:
         print("The machine was busy when this began: a ratio of times may be far off; --by cpu is steadier.")
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=_keys, help=f"only these, separated by commas: {', '.join(r.key for r in ROWS)}")
     parser.add_argument("--rounds", type=int, help=f"how many rounds (default: {_ROUNDS}, quick: {_QUICK_ROUNDS})")
     parser.add_argument("--by", choices=["wall", "cpu"], default="wall", help="what the table compares")
+    parser.add_argument("--awake", action="store_true", help="keep idle processors from going to sleep (Linux)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the table")
     parser.add_argument("--engine", action="store_true", help="beside `docker logs`, on a private dockerd (as root)")
