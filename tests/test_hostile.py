@@ -371,8 +371,7 @@ REFUSED = {
 }
 # What may go on for ever, as long as it is read. These end, in the middle, after as much as would show.
 FLAT = {
-    "white space": Endless("events", CHUNKED, small(b"2\r\n\r\n\r\n", TOO_MUCH), "before the last chunk"),
-    "blanks": Endless("events", CHUNKED, small(b"40\r\n%b\r\n" % (b" " * 64), TOO_MUCH), "before the last chunk"),
+    "white space": Endless("events", CHUNKED, small(b"40\r\n%b\r\n" % (b" " * 64), TOO_MUCH), "before the last chunk"),
     "documents": Endless("pull", CHUNKED + b"fffffff\r\n", small(LINE, 2 * TOO_MUCH), "before the last chunk"),
     "chunks that all differ": Endless(
         "lines", TERMINAL, lambda: (b"2;%x\r\na\n\r\n" % n for n in range(10_000)), "before the last chunk", 512 * KIB
