@@ -1,4 +1,4 @@
-"""What tests share: bytes, pieces of them, and what a decoder makes of those; a user without rights; a limit."""
+"""What tests share: bytes, pieces of them, and what a decoder makes of those; a user without rights; limits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import io
 import pickle
 import sys
 import tarfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import wraps
 from hashlib import sha512
 from itertools import pairwise
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 import pytest
-from anyio import fail_after, run_process
+from anyio import fail_after, move_on_after, run_process
 from hypothesis import strategies as st
 
 from anydocker.errors import ConnectError, DockerError
@@ -32,9 +32,11 @@ __all__ = (
     "tar_of",
     "varied",
     "ways",
+    "with_interruptions",
     "within",
 )
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 # Places to cut at, as fractions of a stream's length: so that one set fits every stream.
@@ -184,6 +186,15 @@ def within(seconds: float, test: AsyncTest) -> AsyncTest:
             await test(**arguments)
 
     return run
+
+
+async def with_interruptions(receive: Callable[[], Awaitable[T]]) -> T:
+    """What ``receive`` returns. It is cancelled and called again, with more time each time, or it might never end."""
+    seconds = 0.0002
+    while True:
+        with move_on_after(seconds):
+            return await receive()
+        seconds *= 2
 
 
 class CountingPattern:

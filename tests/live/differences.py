@@ -610,6 +610,7 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
         "It describes itself otherwise, and takes any API version.",
         (
             "command_line::test_the_same_version[1.1]",
+            "command_line::test_the_same_version[1.50]",
             "command_line::test_the_same_version[1.999]",
             "command_line::test_the_same_version[1]",
             "raw::test_info",

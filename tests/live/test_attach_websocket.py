@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from anyio import create_task_group, move_on_after
+from anyio import create_task_group
 
 from anydocker import Conflict, Docker, NotFound, WebSocketStream
-from tests.helpers import varied
+from tests.helpers import varied, with_interruptions
 from tests.live.helpers import created
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
@@ -87,12 +87,8 @@ async def test_a_cancelled_read_goes_on(docker: Docker) -> None:
     seen = b""
     async with created(docker, "sh", "-c", script) as container, container.open_attach_websocket() as stream:
         await container.start()
-        ended = False
-        while not ended:
-            with move_on_after(0.002):
-                batch = await stream.receive_many()
-                seen += b"".join(batch)
-                ended = not batch
+        while batch := await with_interruptions(stream.receive_many):
+            seen += b"".join(batch)
     assert seen == b"".join(b"line %d\n" % number for number in range(300))
 
 

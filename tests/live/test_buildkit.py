@@ -56,6 +56,11 @@ async def test_the_steps(docker: Docker, tag: str) -> None:
     again = await docker.images.build(dockerfile_text=text, network="none", builder="buildkit", tags=[tag])
     assert again.id == events.image_id
     assert f"CACHED {run.name}\n" in (again.log or "")
+    anew = await docker.images.build(
+        dockerfile_text=text, network="none", builder="buildkit", tags=[tag], no_cache=True
+    )
+    assert run.name in (anew.log or "")
+    assert f"CACHED {run.name}\n" not in (anew.log or "")
 
 
 async def test_from_a_directory(docker: Docker, tag: str, tmp_path: Path) -> None:
@@ -71,7 +76,8 @@ async def test_from_a_directory(docker: Docker, tag: str, tmp_path: Path) -> Non
 async def test_options(docker: Docker, tag: str) -> None:
     text = (
         "FROM busybox AS first\nARG WHO=nobody\nARG UNSET=default\nRUN cat /etc/hosts > /hosts\n"
-        'RUN echo "$WHO/$UNSET" > /who\nFROM nowhere.invalid/never AS second\nRUN false\n'
+        'RUN echo "$WHO/$UNSET" > /who\nRUN (ls /sys/class/net | grep eth || echo no network) > /links\n'
+        "FROM nowhere.invalid/never AS second\nRUN false\n"
     )
     image = await docker.images.build(
         dockerfile_text=text,
@@ -80,15 +86,22 @@ async def test_options(docker: Docker, tag: str) -> None:
         buildargs={"WHO": "ä b", "UNSET": None},
         labels={"one": "1"},
         extra_hosts={"db.example": "10.1.2.3"},
-        platform="linux/amd64",
-        no_cache=True,
         network="none",
         tags=[tag, f"{tag}-b:1.0"],
     )
     document = await image.inspect()
     assert document["Config"]["Labels"] == {"one": "1"}
     assert sorted(document["RepoTags"] or ()) == [f"{tag}-b:1.0", f"{tag}:latest"]
-    assert "10.1.2.3\tdb.example\nä b/default\n" in await shown(docker, tag, "cat", "/hosts", "/who")
+    files = await shown(docker, tag, "cat", "/hosts", "/who", "/links")
+    assert "10.1.2.3\tdb.example\nä b/default\nno network\n" in files
+
+
+async def test_a_platform(docker: Docker, tag: str) -> None:
+    text = f"FROM scratch\nLABEL tag={tag}\n"
+    image = await docker.images.build(
+        dockerfile_text=text, builder="buildkit", platform="linux/arm64", network="none", tags=[tag]
+    )
+    assert (await image.inspect())["Architecture"] == "arm64"
 
 
 async def test_a_cache_mount_keeps_its_files(docker: Docker, tag: str) -> None:

@@ -99,7 +99,7 @@ ROWS: Final = {
     "DOCKER_CONTEXT": Row("b", environ={"DOCKER_CONTEXT": "b"}),
     "DOCKER_CONTEXT over the current one": Row("plain", environ={"DOCKER_CONTEXT": "plain"}, config=CURRENT_B),
     "DOCKER_CONTEXT absent": Row(FAILS, environ={"DOCKER_CONTEXT": "absent"}),
-    "DOCKER_CONTEXT blank": Row(FAILS, environ={"DOCKER_CONTEXT": " "}),
+    "DOCKER_CONTEXT blank": Row(FAILS, environ={"DOCKER_CONTEXT": " "}, config=CURRENT_B),
     "current context": Row("b", config=CURRENT_B),
     "current context absent": Row(FAILS, config='{"currentContext": "absent"}'),
     "current context empty": Row(DEFAULT, config='{"currentContext": ""}', address=True),
@@ -208,6 +208,7 @@ ROWS: Final = {
     "tcp by name": env("plain", "tcp://localhost:{plain}"),
     "tcp with a slash": env("plain", PLAIN + "/"),
     "tcp with a path": env("plain/behind/a/proxy", PLAIN + "/behind/a/proxy"),
+    "tcp with a path and a slash": env("plain/behind", PLAIN + "/behind/"),
     "tcp with blanks": env("plain", f" {PLAIN} "),
     "tcp without a port": env("tcp://127.0.0.1:2375", "tcp://127.0.0.1", address=True),
     "tcp with an empty port": env("tcp://127.0.0.1:2375", "tcp://127.0.0.1:", address=True),
@@ -233,6 +234,9 @@ ROWS: Final = {
     "host alone": env("tcp://127.0.0.1:2375", "127.0.0.1", address=True),
     "name alone": env("tcp://localhost:2375", "localhost", address=True),
     "http": env("plain", "http://127.0.0.1:{plain}", docker=FAILS, reason="other clients take it"),
+    "https without a port": env(
+        "tcp://127.0.0.1:2376", "https://127.0.0.1", address=True, docker=FAILS, reason="other clients take it"
+    ),
     "unix with blanks": env("a", f" {A} "),
     "unix with more slashes": env("a", "unix:////{dir}/a.sock"),
     "unix with a slash at its end": env(FAILS, A + "/"),
@@ -303,6 +307,9 @@ def engines(named_engines: Engines) -> Engines:
     elsewhere.mkdir()
     (elsewhere / "contexts").symlink_to(config / "contexts")
     (elsewhere / "config.json").write_text(CURRENT_B)
+    runtime = named_engines.directory / "runtime"
+    runtime.mkdir()
+    (runtime / "docker.sock").symlink_to(named_engines.directory / "a.sock")
     return named_engines
 
 
@@ -346,12 +353,17 @@ async def chosen_by_us(row: Row, engines: Engines) -> str:
 
 @pytest.fixture
 def home_directory(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home directory with the contexts, and no word of which engine in the environment."""
+    """
+    A home directory with the contexts, and no word of which engine in the environment.
+
+    Where we look for an engine by default there is one: who goes there by mistake does not fail.
+    """
     for name in list(os.environ):
         if name.startswith(("DOCKER_", "XDG_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
     home = engines.directory / "home"
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(engines.directory / "runtime"))
     yield home
     (home / ".docker" / "config.json").unlink(missing_ok=True)
 
@@ -386,6 +398,7 @@ VERSIONS: Final = {
     "1.41": "",
     "v1.41": "",
     "1.40": "",
+    "1.50": "",
     "1.999": "",
     "1.1": "",
     "newest": "",

@@ -116,12 +116,13 @@ async def test_more_than_the_engine_keeps_is_a_gap(engine_host: str, docker: Doc
 async def test_until_is_an_end_across_cuts(engine_host: str, docker: Docker, label: str) -> None:
     filters = {"type": "image", "event": "tag"}
     backend = CuttingBackend()
+    since = time.time()
+    await docker.images.image("busybox").tag(label)
+    until = time.time() + 0.7
     async with anydocker.connect(engine_host, network_backend=backend) as watcher:
-        until = time.time() + 0.7
-        async with watcher.open_events(reconnect=True, since=until - 1, until=until, filters=filters) as events:
-            await docker.images.image("busybox").tag(label)
+        async with watcher.open_events(reconnect=True, since=since, until=until, filters=filters) as events:
             backend.cut()
             names = [event.attributes["name"] async for event in events]
     # Podman has the full name.
-    assert [name.rpartition("/")[2] for name in names[-1:]] == [f"{label}:latest"]
+    assert [name.rpartition("/")[2] for name in names] == [f"{label}:latest"]
     await docker.images.image(label).remove()

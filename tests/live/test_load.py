@@ -6,7 +6,7 @@ import gc
 import os
 
 import pytest
-from anyio import create_task_group, get_running_tasks
+from anyio import Event, create_task_group, fail_after, get_running_tasks
 
 from anydocker import Container, Docker
 
@@ -22,25 +22,27 @@ def held(docker: Docker) -> tuple[int, int]:
     return len(os.listdir("/proc/self/fd")) - docker.statistics().idle_connections, len(get_running_tasks())
 
 
-async def follow(container: Container, lines: int) -> None:
+async def follow(container: Container, lines: int, begin: Event) -> None:
     async with container.open_logs(follow=True) as log:
+        await begin.wait()
         for _ in range(lines):
             await log.receive()
 
 
 async def test_followed_logs_and_calls_in_between_leave_nothing(docker: Docker) -> None:
     command = ["sh", "-c", "while true; do echo tick; sleep 0.1; done"]
+    begin = Event()
     async with docker.containers.open_run("busybox", command, network="none") as container:
-        await follow(container, 1)
         before = held(docker)
-        most = 0
-        async with create_task_group() as group:
-            for _ in range(STREAMS):
-                group.start_soon(follow, container, 10)
-            while docker.statistics().open_streams or not most:
-                assert (await docker.ping()).api_version
-                most = max(most, docker.statistics().open_streams)
-        assert most == STREAMS
+        with fail_after(30):
+            async with create_task_group() as group:
+                for _ in range(STREAMS):
+                    group.start_soon(follow, container, 10, begin)
+                while docker.statistics().open_streams < STREAMS:
+                    assert (await docker.ping()).api_version
+                begin.set()
+                while docker.statistics().open_streams:
+                    assert (await docker.ping()).api_version
         assert held(docker) == before
 
 

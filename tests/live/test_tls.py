@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ import anydocker
 from anydocker import ConnectError, TLSConfig, TruncatedStream
 from anydocker.testing import BUSYBOX, busybox_rootfs
 from anydocker.testing.fixtures import StartEngine
+from tests.helpers import with_interruptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -122,12 +123,9 @@ async def test_cancelled_receive_loses_nothing(tls_engine: TLSEngine) -> None:
         async with d.containers.open_run("busybox", ["sh", "-c", script]) as c, c.open_logs(follow=True) as log:
             lines = log.lines()
             seen: list[str] = []
-            while True:
-                with anyio.move_on_after(0.0003):
-                    try:
-                        seen.append((await lines.receive()).text)
-                    except anyio.EndOfStream:
-                        break
+            with suppress(anyio.EndOfStream):
+                while True:
+                    seen.append((await with_interruptions(lines.receive)).text)
             assert seen == [f"line {number}" for number in range(200)]
 
 
