@@ -58,20 +58,6 @@ class RawStream(httpcore.AsyncNetworkStream):
         except BrokenResourceError as exc:
             raise httpcore.WriteError(str(exc)) from exc
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> RawStream:
-        """Speak TLS from now on; raises ssl.SSLError. ``timeout`` is ignored: the caller has a cancel scope."""
-        stream = TLSStream(self._stream, ssl_context, server_hostname or "")
-        try:
-            await stream.handshake()
-        except BrokenResourceError as exc:
-            raise httpcore.ConnectError(str(exc)) from exc
-        return RawStream(stream)
-
     async def aclose(self) -> None:
         """Close the connection."""
         await self._stream.aclose()
@@ -102,6 +88,7 @@ class SocketConnection(RawStream):
 
     def __init__(self, stream: SocketStream) -> None:
         super().__init__(stream)
+        self._socket_stream = stream
         self._receive = stream.receiver.receive
         sock = stream.extra(SocketAttribute.raw_socket)
         self._socket = sock
@@ -122,6 +109,20 @@ class SocketConnection(RawStream):
             sent = 0
         if sent < len(buffer):
             await super().write(buffer[sent:])
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> RawStream:
+        """Speak TLS from now on; raises ssl.SSLError. ``timeout`` is ignored: the caller has a cancel scope."""
+        stream = TLSStream(self._socket_stream, ssl_context, server_hostname or "")
+        try:
+            await stream.handshake()
+        except BrokenResourceError as exc:
+            raise httpcore.ConnectError(str(exc)) from exc
+        return RawStream(stream)
 
     def get_extra_info(self, info: str) -> Any:
         """The same, with no search for the socket: every call asks whether its connection still is alive."""

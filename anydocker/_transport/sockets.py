@@ -56,8 +56,13 @@ class SocketStream(ByteStream):
         await checkpoint_if_cancelled()
         rest = memoryview(item)
         while rest:
+            rest = rest[await self.send_some(rest) :]
+
+    async def send_some(self, item: bytes | memoryview) -> int:
+        """Send as much of ``item`` as there is room for; return how much that was. A cancelled call sends nothing."""
+        while True:
             try:
-                rest = rest[self._socket.send(rest) :]
+                return self._socket.send(item)
             except BlockingIOError:
                 await anyio.wait_writable(self._socket)
             except OSError as exc:

@@ -6,18 +6,22 @@ other side sends still comes (RFC 8446, section 6.1). Without that, the standard
 over TLS while its output is read. And here the end is one only if the other side has said so: a connection that is just
 closed was cut, by whomever.
 
-Everything read and not yet handed out is kept in the two buffers of the TLS object, so a cancelled call loses nothing.
+Everything read and not yet handed out is kept in the two buffers of the TLS object, so a cancelled ``receive`` loses
+nothing. A record that is sent in part breaks the connection, so what a cancelled ``send`` leaves of one is kept, too,
+and goes first the next time.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, Lock
 from anyio.abc import ByteStream
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+
+from anydocker._transport.sockets import SocketStream
 
 __all__ = ("TLSStream", "tls_failure")
 
@@ -41,11 +45,13 @@ _READ_SIZE: Final = 64 * 1024
 class TLSStream(ByteStream):
     """The client's side of TLS."""
 
-    def __init__(self, stream: ByteStream, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, stream: SocketStream, context: ssl.SSLContext, host: str) -> None:
         self._stream = stream
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._unsent = memoryview(b"")
+        self._flushing = Lock(fast_acquire=True)
         self._ended = False
         self._sent_eof = False
 
@@ -71,7 +77,9 @@ class TLSStream(ByteStream):
             try:
                 data = self._tls.read(max_bytes)
             except ssl.SSLWantReadError:
-                await self._flush()
+                # Who reads must not wait for room to send: the other side may wait for the reader.
+                if not self._unsent:
+                    await self._flush()
                 await self._fill()
             except ssl.SSLZeroReturnError:
                 self._ended = True
@@ -86,9 +94,10 @@ class TLSStream(ByteStream):
         raise EndOfStream
 
     async def send(self, item: bytes) -> None:
-        """Send all of ``item``. A cancelled call may have sent a part of it."""
+        """Send all of ``item``. A cancelled call may have sent a part of it, and the next call sends the rest."""
         if self._sent_eof:
             raise ClosedResourceError
+        await checkpoint_if_cancelled()
         rest = memoryview(item)
         while rest:
             rest = rest[self._tls.write(rest) :]
@@ -112,13 +121,20 @@ class TLSStream(ByteStream):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """Those of the connection below."""
-        below: Any = self._stream
-        return cast("Mapping[Any, Callable[[], Any]]", below.extra_attributes)
+        return self._stream.extra_attributes
 
     async def _flush(self) -> None:
-        data = self._outgoing.read()
-        if data:
-            await self._stream.send(data)
+        if not self._outgoing.pending and not self._unsent:
+            return
+        async with self._flushing:
+            while True:
+                data = self._outgoing.read()
+                if data:
+                    self._unsent = memoryview(bytes(self._unsent) + data if self._unsent else data)
+                if not self._unsent:
+                    return
+                sent = await self._stream.send_some(self._unsent)
+                self._unsent = self._unsent[sent:]
 
     async def _fill(self) -> None:
         try:

@@ -1,0 +1,81 @@
+"""TLS over a socket, with anyio's TLS at the other end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+import trustme
+from anyio import CancelScope, create_task_group, fail_after, move_on_after, wait_all_tasks_blocked
+from anyio.abc import SocketStream
+from anyio.streams.tls import TLSStream as Peer
+
+from anydocker._transport.sockets import connect_tcp
+from anydocker._transport.tls import TLSStream
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def connected() -> AsyncGenerator[tuple[TLSStream, Peer], None]:
+    """Both ends of a connection, after the handshake."""
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.configure_trust(ours)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    with fail_after(20), socket.create_server(("127.0.0.1", 0)) as listener:
+        async with await connect_tcp(*listener.getsockname()) as stream:
+            client = TLSStream(stream, ours, "127.0.0.1")
+            async with await SocketStream.from_socket(listener.accept()[0]) as accepted:
+                async with create_task_group() as tg:
+                    tg.start_soon(client.handshake)
+                    peer = await Peer.wrap(accepted, server_side=True, ssl_context=theirs, standard_compatible=False)
+                yield client, peer
+
+
+async def test_what_a_cancelled_send_leaves_goes_first() -> None:
+    # More than both sockets hold.
+    data = os.urandom(20_000_000)
+    async with connected() as (client, peer):
+        with move_on_after(0.05) as scope:
+            await client.send(data)
+        assert scope.cancelled_caught
+        received = bytearray()
+        async with create_task_group() as tg:
+            tg.start_soon(client.send, b"more")
+            while len(received) < len(data) + 4:
+                received += await peer.receive()
+        assert received == data + b"more"
+
+
+async def test_who_reads_does_not_wait_for_who_sends() -> None:
+    data = os.urandom(20_000_000)
+    async with connected() as (client, peer), create_task_group() as tg:
+        tg.start_soon(client.send, data)
+        await wait_all_tasks_blocked()
+        await peer.send(b"output")
+        assert await client.receive() == b"output"
+        tg.cancel_scope.cancel()
+
+
+async def test_who_reads_does_not_send_what_was_cancelled() -> None:
+    async with connected() as (client, peer):
+        with move_on_after(0.05) as scope:
+            await client.send(os.urandom(20_000_000))
+        assert scope.cancelled_caught
+        await peer.send(b"output")
+        assert await client.receive() == b"output"
+
+
+async def test_nothing_is_sent_in_a_cancelled_task() -> None:
+    async with connected() as (client, peer):
+        with CancelScope() as scope:
+            scope.cancel()
+            await client.send(b"never")
+        assert scope.cancelled_caught
+        await client.send(b"on")
+        assert await peer.receive() == b"on"
