@@ -47,9 +47,12 @@ async def main():
             print("done")
 """
 
+# Python leaves an interrupt ignored where it was when it started, as it is for what a shell runs in the background.
 INTERRUPTED: Final = """
 import os, signal, sys
 import anydocker
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     async with anydocker.connect(sys.argv[1]) as d:
