@@ -244,6 +244,13 @@ def test_damage_is_noticed_alike(stream: bytes, changes: list[tuple[float, int, 
 # -- memory
 
 
+def test_what_could_have_become_a_frame_is_judged_at_the_end() -> None:
+    decoder = fused()
+    assert decoder.receive_data(b"5\r\n\x01\0\0\0\n\r2") == []
+    with pytest.raises(ProtocolError, match="CRLF"):
+        decoder.receive_eof()
+
+
 def test_new_prefixes_without_end_are_not_all_remembered() -> None:
     decoder = fused()
     known = vars(decoder)["_known"]

@@ -101,9 +101,13 @@ class ChunkedFrameDecoder:
 
         Raises:
             TruncatedStream: The last chunk has not been seen.
+            ProtocolError: What was taken for the beginning of a frame is none.
         """
         if self.error is not None:
             raise self.error
+        if self._kept:
+            kept, self._kept = self._kept, None
+            self._decode_general(kept, [])
         self._chunks.receive_eof()
 
     def _decode_usual(self, data: bytes, out: list[Frame]) -> bytes:
