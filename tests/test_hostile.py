@@ -399,7 +399,7 @@ FLAT = {
         2 * MIB,
     ),
     "empty frames": Endless("lines", FRAMES, small(b"8\r\n" + frame(0) + b"\r\n", TOO_MUCH), "last chunk"),
-    "a file": Endless("save", CHUNKED + b"fffffff\r\n", again(b"x" * 64 * KIB, 8 * MIB), "last chunk", 3 * MIB),
+    "a file": Endless("save", CHUNKED + b"fffffff\r\n", again(b"x" * 64 * KIB, 8 * MIB), "last chunk", 4 * MIB),
 }
 
 
