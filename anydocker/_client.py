@@ -48,8 +48,7 @@ __all__ = ("Docker", "Ping", "Statistics", "connect")
 
 # Bytes of the body of a refusal.
 _MAX_REFUSAL: Final = 1024 * 1024
-_OUR_FIELDS: Final = {"User-Agent": "anydocker"}
-_OUR_FIELDS_ALONE: Final = tuple(_OUR_FIELDS.items())
+_USER_AGENT: Final = "anydocker"
 
 DiskUse: TypeAlias = Literal["container", "image", "volume", "build-cache"]
 """What takes up the disk of an engine."""
@@ -613,15 +612,14 @@ def _make_request(
     json: object,
     body: bytes | AsyncIterable[bytes] | None,
 ) -> Request:
-    fields = dict(headers or {})
+    fields = {"User-Agent": _USER_AGENT, **(headers or {})}
     if json is not None:
         if body is not None:
             raise ValueError("json= and body= are two ways to say what is sent: give one of them")
         body = dumps(json)
         fields["Content-Type"] = "application/json"
     encoded = encode_query(query) if query else ""
-    all_fields = tuple((_OUR_FIELDS | fields).items()) if fields else _OUR_FIELDS_ALONE
-    return Request(method, f"{path}?{encoded}" if encoded else path, all_fields, body)
+    return Request(method, f"{path}?{encoded}" if encoded else path, tuple(fields.items()), body)
 
 
 def _checked_path(path: str) -> str:

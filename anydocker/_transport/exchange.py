@@ -146,27 +146,20 @@ class Exchange:
             size += len(piece)
             if size >= _UPLOAD_CHUNK:
                 await checkpoint_if_cancelled()
-                if not await self._send_chunk(gathered, size):
+                if not await self._send_part(b"%x\r\n" % size, *gathered, b"\r\n"):
                     return False
                 gathered.clear()
                 size = 0
-        return not size or await self._send_chunk(gathered, size)
+        return not size or await self._send_part(b"%x\r\n" % size, *gathered, b"\r\n")
 
-    async def _send_chunk(self, pieces: list[bytes], size: int) -> bool:
-        parts = [b"%x\r\n" % size, *pieces, b"\r\n"]
-        write_parts = getattr(self.stream, "write_parts", None)
-        if write_parts is None or len(parts) > _MAX_PARTS:
-            return await self._send_part(b"".join(parts))
-        try:
-            await write_parts(parts)
-        except _NETWORK_ERRORS:
-            return False
-        return True
-
-    async def _send_part(self, data: bytes) -> bool:
+    async def _send_part(self, *pieces: bytes) -> bool:
         """Send a part of the request; return whether the engine still takes it."""
+        write_parts = getattr(self.stream, "write_parts", None) if 1 < len(pieces) <= _MAX_PARTS else None
         try:
-            await self.stream.write(data)
+            if write_parts is None:
+                await self.stream.write(b"".join(pieces))
+            else:
+                await write_parts(pieces)
         except _NETWORK_ERRORS:
             return False
         return True

@@ -34,6 +34,7 @@ class RawStream(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
+        self._socket = stream.extra(SocketAttribute.raw_socket, None)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Receive up to ``max_bytes``; ``b""`` is the end. ``timeout`` is ignored: the caller has a cancel scope."""
@@ -64,11 +65,10 @@ class RawStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """``"socket"``, or ``"is_readable"``: whether there is something to read, be it the end."""
-        sock = self._stream.extra(SocketAttribute.raw_socket, None)
         if info == "socket":
-            return sock
-        if info == "is_readable" and sock is not None:
-            return _is_readable(sock)
+            return self._socket
+        if info == "is_readable" and self._socket is not None:
+            return _is_readable(self._socket)
         return None
 
 
@@ -91,7 +91,6 @@ class SocketConnection(RawStream):
         self._socket_stream = stream
         self._receive = stream.receiver.receive
         sock = stream.extra(SocketAttribute.raw_socket)
-        self._socket = sock
         self._try_to_send = sock.send
         self._try_to_send_parts = sock.sendmsg
 
@@ -123,10 +122,6 @@ class SocketConnection(RawStream):
         except BrokenResourceError as exc:
             raise httpcore.ConnectError(str(exc)) from exc
         return RawStream(stream)
-
-    def get_extra_info(self, info: str) -> Any:
-        """The same, with no search for the socket: every call asks whether its connection still is alive."""
-        return _is_readable(self._socket) if info == "is_readable" else super().get_extra_info(info)
 
     async def write_parts(self, parts: Sequence[bytes]) -> None:
         """Send all of the parts, one behind the other, without a copy of them; otherwise like :meth:`write`."""

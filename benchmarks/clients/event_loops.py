@@ -8,7 +8,6 @@ counted in bytes. Nothing is checked, nothing is handed on, nothing can be cance
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, TypeAlias
@@ -16,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 import anyio
 import trio
 
-from benchmarks.clients.limits import request_of
+from benchmarks.clients.limits import connect, document_of, end_of, request_of
 from benchmarks.job import Job, Unsupported
 from benchmarks.recordings import LAST_CHUNK
 
@@ -49,8 +48,8 @@ class BareLoop:
 
     async def _call(self, job: Job) -> None:
         request = request_of(job.action)
-        end = b"\r\n\r\n" if job.action == "ping" else LAST_CHUNK
-        with _connect(job) as sock:
+        end = end_of(job.action)
+        with connect(job) as sock:
             receive = self._receiver(sock)
             with job.clock:
                 for _ in range(job.items):
@@ -59,11 +58,11 @@ class BareLoop:
                     while not answer.endswith(end):
                         answer += await receive()
                     if job.action != "ping":
-                        json.loads(answer.partition(b"\r\n\r\n")[2].partition(b"\r\n")[2].rpartition(b"\r\n0\r\n")[0])
+                        document_of(answer)
 
     async def _follow(self, job: Job) -> None:
         async def follow() -> None:
-            with _connect(job) as sock:
+            with connect(job) as sock:
                 receive = self._receiver(sock)
                 sock.send(request_of("logs"))
                 head = await receive()
@@ -82,12 +81,6 @@ class BareLoop:
     def _receiver(self, sock: socket.socket) -> Receive:
         sock.setblocking(False)
         return _on_trio(sock) if self._loop == "trio" else _on_asyncio(sock)
-
-
-def _connect(job: Job) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(job.socket_path)
-    return sock
 
 
 def _on_trio(sock: socket.socket) -> Receive:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from benchmarks.job import BULK, Job, Unsupported
 from benchmarks.recordings import LAST_CHUNK, chunk
 
-__all__ = ("Receiver", "TightLoop", "request_of")
+__all__ = ("Receiver", "TightLoop", "connect", "document_of", "end_of", "request_of")
 
 _READ: Final = 64 * 1024
 _BULK_READ: Final = 256 * 1024
@@ -52,7 +52,8 @@ def request_of(action: str) -> bytes:
     return f"{_TARGETS[action]} HTTP/1.1\r\nHost: docker\r\n{fields}\r\n".encode()
 
 
-def _connect(job: Job) -> socket.socket:
+def connect(job: Job) -> socket.socket:
+    """A blocking socket to the replay server."""
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(job.socket_path)
     return sock
@@ -73,7 +74,7 @@ class Receiver:
         """Do the job; it cannot tell how many items came."""
         if job.action not in _TARGETS or job.action in _UPLOADS:
             raise Unsupported(job.action)
-        with _connect(job) as sock, job.clock:
+        with connect(job) as sock, job.clock:
             if job.action in _CALLS:
                 _repeat_call(sock, job)
             else:
@@ -115,7 +116,7 @@ class TightLoop:
         if job.action in _UPLOADS:
             return _upload(job)
         decode, size = _KERNELS[job.action]
-        with _connect(job) as sock, job.clock:
+        with connect(job) as sock, job.clock:
             sock.sendall(request_of(job.action))
             _, rest = _read_head(sock)
             return _count(decode(sock, rest, size), job)
@@ -230,12 +231,12 @@ _KERNELS: Final[dict[str, tuple[_Kernel, int]]] = {
 def _call(job: Job) -> int:
     request = request_of(job.action)
     document: Any = None
-    with _connect(job) as sock, job.clock:
+    with connect(job) as sock, job.clock:
         for _ in range(job.items):
             sock.sendall(request)
-            body = _receive_answer(sock, job.action).partition(b"\r\n\r\n")[2]
+            answer = _receive_answer(sock, job.action)
             if job.action != "ping":
-                document = json.loads(body.partition(b"\r\n")[2].rpartition(b"\r\n0\r\n")[0])
+                document = document_of(answer)
     if job.kept is not None and document is not None:
         job.kept += [item["Id"].encode() for item in document] if job.action == "list" else [document]
     return job.items
@@ -243,14 +244,25 @@ def _call(job: Job) -> int:
 
 def _receive_answer(sock: socket.socket, action: str) -> bytes:
     data = sock.recv(_BULK_READ)
-    while not data.endswith(b"\r\n\r\n" if action == "ping" else LAST_CHUNK):
+    end = end_of(action)
+    while not data.endswith(end):
         data += sock.recv(_BULK_READ)
     return data
 
 
+def end_of(action: str) -> bytes:
+    """What the answer to a call ends with."""
+    return b"\r\n\r\n" if action == "ping" else LAST_CHUNK
+
+
+def document_of(answer: bytes) -> Any:
+    """The document in an answer of one chunk."""
+    return json.loads(answer.partition(b"\r\n\r\n")[2].partition(b"\r\n")[2].rpartition(b"\r\n0\r\n")[0])
+
+
 def _upload(job: Job) -> int:
     blocks = job.blocks() if job.action == "load-stream" else []
-    with _connect(job) as sock, Path(job.file).open("rb", buffering=0) as file, job.clock:
+    with connect(job) as sock, Path(job.file).open("rb", buffering=0) as file, job.clock:
         sock.sendall(request_of(job.action))
         for block in blocks or iter(lambda: file.read(_UPLOAD_BLOCK), b""):
             sock.sendall(chunk(block))
